@@ -1,0 +1,3 @@
+"""
+The local Klein application: health, metrics and status.
+"""

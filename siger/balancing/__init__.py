@@ -1,0 +1,3 @@
+"""
+Who is next: instances as discovery names them, endpoints as the gateway knows them, and the algorithms that pick one.
+"""

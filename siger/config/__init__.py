@@ -1,0 +1,3 @@
+"""
+Typed settings from YAML and the environment.
+"""

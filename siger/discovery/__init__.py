@@ -1,0 +1,3 @@
+"""
+Who exists: static configuration and Consul, both feeding one catalogue.
+"""

@@ -1,0 +1,3 @@
+"""
+Observation: metrics, the access log and the application log.
+"""

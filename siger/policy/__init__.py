@@ -1,0 +1,3 @@
+"""
+Admission: small pure steps over a request head.
+"""

@@ -1,0 +1,3 @@
+"""
+Proxied exchanges: the pool of upstream connections, the exchange itself, tunnels and the resource.
+"""

@@ -1,0 +1,3 @@
+"""
+Tests against real parts: sockets, Consul, clients and load.
+"""
