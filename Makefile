@@ -1,0 +1,60 @@
+# Every target does its own set-up: a private virtual environment in .venv, and the programs that tests need in .tools.
+# Needed beforehand: Python 3.11 or later with its venv module, and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := $(shell find siger twisted_plugins -type f ! -name '*.pyc' ! -name '*.so' ! -name dropin.cache)
+PACKAGE := setup.py pyproject.toml $(SOURCES)
+PATHS := PATH="$(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$$PATH"
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help run test lint bench tools clean
+
+help:
+	@echo "make run    start the gateway on http://127.0.0.1:8080 with two demo backends"
+	@echo "make test   check style and types, and run all tests against real programs"
+	@echo "make lint   check style and types alone"
+	@echo "make bench  compare with other proxies on this machine"
+	@echo "make tools  get what tests need, without running them"
+	@echo "make clean  take away everything that the other targets made"
+
+run: .venv/.run
+	@$(PATHS) $(BIN)/python -P -m siger.demo.quickstart --config configs/quickstart.yaml
+
+test: .venv/.test tools
+	@$(PATHS) sh .ci/check
+
+lint: .venv/.test
+	@$(PATHS) sh .ci/check lint
+
+bench: .venv/.bench
+	@$(PATHS) $(BIN)/python -m benchmarks
+
+tools: .venv/.test
+	@$(PATHS) sh .ci/get-tools .tools
+
+clean:
+	rm -rf .venv .tools build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis
+	find siger twisted_plugins tests benchmarks -name '__pycache__' -prune -exec rm -rf {} +
+	find siger -name '*.so' -delete
+
+.venv/.created:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Siger needs Python 3.11 or later; this is "+sys.version)'
+	@echo "Making a virtual environment in .venv"
+	@$(PYTHON) -m venv --clear .venv || { rm -rf .venv; echo "On Debian: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+.venv/.run: .venv/.created $(PACKAGE)
+	@echo "Installing Siger into .venv"
+	@$(PIP) install --quiet '.'
+	@touch $@
+
+.venv/.test: .venv/.created $(PACKAGE)
+	@echo "Installing Siger, and what its tests need, into .venv"
+	@$(PIP) install --quiet '.[dev]'
+	@touch .venv/.run $@
+
+.venv/.bench: .venv/.created $(PACKAGE)
+	@echo "Installing Siger, and what it is compared with, into .venv"
+	@$(PIP) install --quiet '.[bench]'
+	@touch .venv/.run $@
