@@ -1,0 +1,3 @@
+"""
+Twisted's transports over uvloop's.
+"""
