@@ -1,0 +1,165 @@
+"""
+Problem documents (RFC 9457): what a client reads when the gateway answers by itself.
+
+Everything in one comes from a table in this program or from the request id, which admission made or checked. Nothing
+is copied from the request, from an exception or from a backend, so an error page can neither be used against its
+reader nor tell how the gateway is built. Whatever depends on the reason alone is rendered once, at import.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from siger.errors import Reason
+
+if TYPE_CHECKING:
+    from siger.http.stream import Stream
+
+__all__ = ["CONTENT_TYPE", "PHRASES", "phrase", "problem_body", "problem_lines", "send_problem"]
+
+CONTENT_TYPE = b"application/problem+json"
+
+# The standard library of 3.11 still has the names of RFC 2616 for these; 499 is nginx's, for logs.
+PHRASES: dict[int, bytes] = {
+    **{status.value: status.phrase.encode("ascii") for status in HTTPStatus},
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    416: b"Range Not Satisfiable",
+    422: b"Unprocessable Content",
+    499: b"Client Closed Request",
+}
+"""Reason phrases by status code (RFC 9110 section 15)."""
+
+_DETAILS: dict[Reason, str] = {
+    Reason.MALFORMED_REQUEST: "The request does not follow the HTTP grammar.",
+    Reason.INVALID_HOST: "The request needs exactly one valid Host field.",
+    Reason.INVALID_TARGET: "The request target is not one this gateway can resolve without guessing.",
+    Reason.INVALID_FRAMING: "Where the request body ends is ambiguous.",
+    Reason.INCOMPLETE_BODY: "The request body ended before its announced end.",
+    Reason.INVALID_UPGRADE: "The WebSocket handshake lacks a field or has an invalid one.",
+    Reason.NO_ROUTE: "No route matches this path.",
+    Reason.UNKNOWN_SERVICE: "No service of this name is known here.",
+    Reason.METHOD_NOT_ALLOWED: "The Allow field lists the methods for this path.",
+    Reason.REQUEST_TIMEOUT: "The request did not arrive in time.",
+    Reason.BODY_TOO_LARGE: "The request body is larger than this path accepts.",
+    Reason.URI_TOO_LONG: "The request target is longer than this gateway accepts.",
+    Reason.UNSUPPORTED_MEDIA: "The request body has a type or coding this path does not accept.",
+    Reason.EXPECTATION_FAILED: "The only expectation this gateway can meet is 100-continue.",
+    Reason.MISDIRECTED: "The request is for a host this gateway does not serve.",
+    Reason.UPGRADE_REQUIRED: "The Sec-WebSocket-Version field lists the versions that can be spoken here.",
+    Reason.HEADERS_TOO_LARGE: "The request header section has too many or too large fields.",
+    Reason.INTERNAL_ERROR: "The gateway failed; its log has more under the request id.",
+    Reason.METHOD_UNKNOWN: "The request method is not implemented.",
+    Reason.TRANSFER_CODING: "The only transfer coding implemented is chunked.",
+    Reason.NO_INSTANCE: "The service is known but none of its instances can be used now.",
+    Reason.POOL_FULL: "The service has all the connections it may have; try again.",
+    Reason.OVERLOADED: "The gateway has all the connections it may have; try again.",
+    Reason.STARTING: "The gateway is starting; try again.",
+    Reason.DRAINING: "The gateway is shutting down; try again.",
+    Reason.VERSION_UNSUPPORTED: "This gateway speaks HTTP/1.0 and HTTP/1.1.",
+    Reason.LOOP_DETECTED: "The request has passed this gateway before.",
+}
+"""What a client can do about a reason, where its title does not say."""
+
+_quote = json.encoder.encode_basestring_ascii
+_well_formed_id = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
+
+
+def _render_heads() -> dict[Reason, bytes]:
+    """
+    The documents' beginnings, up to the detail's value.
+    """
+    return {
+        reason: (
+            f'{{"type":{_quote("urn:siger:problem:" + reason.code)},"title":{_quote(reason.title)},'
+            f'"status":{reason.status},"detail":'
+        ).encode("ascii")
+        for reason in Reason
+    }
+
+
+def _render_lines(reason: Reason) -> bytes:
+    """
+    The field lines that depend on the reason alone.
+    """
+    lines = [
+        b"Content-Type: " + CONTENT_TYPE,
+        b"X-Content-Type-Options: nosniff",
+        b"Cache-Control: no-store",
+    ]
+    if reason.proxy_error:
+        lines.append(b"Proxy-Status: siger; error=" + reason.proxy_error.encode("ascii"))
+    if reason is Reason.UPGRADE_REQUIRED:
+        # The Upgrade field a 426 also needs is hop-by-hop, so it is the channel's to write.
+        lines.append(b"Sec-WebSocket-Version: 13")
+    return b"".join(line + b"\r\n" for line in lines)
+
+
+_HEADS = _render_heads()
+_TAILS = {reason: b',"reason":"' + reason.code.encode("ascii") + b'","request_id":' for reason in Reason}
+_LINES = {reason: _render_lines(reason) for reason in Reason}
+_DEFAULT_DETAILS = {reason: _quote(_DETAILS.get(reason, reason.title + ".")).encode("ascii") for reason in Reason}
+
+
+def phrase(status: int) -> bytes:
+    """
+    The reason phrase of a status code, C{b""} for codes nobody registered.
+    """
+    return PHRASES.get(status, b"")
+
+
+def problem_body(reason: Reason, request_id: bytes, detail: str = "") -> bytes:
+    """
+    Render a problem document.
+
+    @param detail: a sentence for the client, from this program or its configuration and never from the request; the
+        reason's own when empty.
+    """
+    text = _quote(detail).encode("ascii") if detail else _DEFAULT_DETAILS[reason]
+    identifier = _quote(request_id.decode("latin-1")).encode("ascii")
+    return b"".join((_HEADS[reason], text, _TAILS[reason], identifier, b"}\n"))
+
+
+def problem_lines(reason: Reason, request_id: bytes, allow: bytes = b"", retry_after: int = 1) -> bytes:
+    """
+    The field lines that go with a problem document, framing excluded.
+
+    @param request_id: left out unless it is one that could not break a line.
+    @param allow: the methods a path has, as for C{Allow}: required of a 405 (RFC 9110 section 15.5.6).
+    @param retry_after: seconds, for a 429 or 503.
+    """
+    lines = _LINES[reason]
+    if _well_formed_id(request_id):
+        lines += b"X-Request-ID: %b\r\n" % request_id
+    if allow:
+        lines += b"Allow: %b\r\n" % allow
+    if reason.status in (429, 503):
+        lines += b"Retry-After: %d\r\n" % retry_after
+    return lines
+
+
+def send_problem(
+    stream: Stream,
+    method: bytes,
+    reason: Reason,
+    request_id: bytes,
+    detail: str = "",
+    allow: bytes = b"",
+    retry_after: int = 1,
+    extra: bytes = b"",
+) -> int:
+    """
+    Answer a request with a problem document.
+
+    @param method: the request's: a response to HEAD says the length of a body it does not have.
+    @param extra: more field lines, each ended by CRLF, made by the caller.
+    @return: how many bytes of body were sent.
+    """
+    body = problem_body(reason, request_id, detail)
+    lines = problem_lines(reason, request_id, allow, retry_after) + extra
+    sent = b"" if method == b"HEAD" else body
+    stream.send_response(reason.status, phrase(reason.status), lines, len(body), sent, True)
+    return len(sent)

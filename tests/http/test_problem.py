@@ -1,0 +1,199 @@
+"""
+Tests for L{siger.http.problem}.
+"""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis.strategies import binary, sampled_from, text
+from twisted.trial.unittest import SynchronousTestCase
+
+from siger.errors import Reason
+from siger.http.problem import PHRASES, phrase, problem_body, problem_lines, send_problem
+from tests.http.fakes import FakeStream
+
+ID = b"0192f3a4-b5c6-7d8e-9f00-112233445566"
+
+
+def lines_of(block: bytes) -> dict[str, str]:
+    """
+    Field lines as a mapping; the block must consist of whole lines.
+    """
+    assert block.endswith(b"\r\n")
+    pairs = [line.partition(": ")[::2] for line in block.decode("ascii").removesuffix("\r\n").split("\r\n")]
+    return dict(pairs)
+
+
+class BodyTests(SynchronousTestCase):
+    """
+    Tests for L{problem_body}.
+    """
+
+    def test_members(self) -> None:
+        """
+        A document has the members of RFC 9457, the reason and the request id.
+        """
+        self.assertEqual(
+            json.loads(problem_body(Reason.NO_ROUTE, ID)),
+            {
+                "type": "urn:siger:problem:no_route",
+                "title": "Not found",
+                "status": 404,
+                "detail": "No route matches this path.",
+                "reason": "no_route",
+                "request_id": ID.decode("ascii"),
+            },
+        )
+
+    def test_every_reason(self) -> None:
+        """
+        Each reason has a document that says its own status, title and code, and a detail that is a sentence.
+        """
+        for reason in Reason:
+            document = json.loads(problem_body(reason, ID))
+            self.assertEqual(
+                (document["status"], document["title"], document["reason"]), (reason.status, reason.title, reason.code)
+            )
+            self.assertTrue(document["detail"].endswith("."), document["detail"])
+
+    def test_detail(self) -> None:
+        """
+        The caller can say what was wrong in its own words.
+        """
+        document = json.loads(problem_body(Reason.BODY_TOO_LARGE, ID, 'At most "1 MiB".'))
+        self.assertEqual(document["detail"], 'At most "1 MiB".')
+
+    @given(sampled_from(Reason), binary(max_size=200), text(max_size=200))
+    def test_always_json_on_one_line(self, reason: Reason, request_id: bytes, detail: str) -> None:
+        """
+        Whatever the request id and the detail hold, the document is one line of ASCII JSON that gives them back.
+        """
+        body = problem_body(reason, request_id, detail)
+        self.assertTrue(body.isascii())
+        self.assertEqual(body.count(b"\n"), 1)
+        document = json.loads(body)
+        self.assertEqual(document["request_id"], request_id.decode("latin-1"))
+        if detail:
+            self.assertEqual(document["detail"], detail)
+
+
+class LinesTests(SynchronousTestCase):
+    """
+    Tests for L{problem_lines}.
+    """
+
+    def test_common(self) -> None:
+        """
+        Every problem is typed, unsniffable, uncacheable and carries the request id.
+        """
+        for reason in Reason:
+            lines = lines_of(problem_lines(reason, ID))
+            self.assertEqual(lines["Content-Type"], "application/problem+json")
+            self.assertEqual(lines["X-Content-Type-Options"], "nosniff")
+            self.assertEqual(lines["Cache-Control"], "no-store")
+            self.assertEqual(lines["X-Request-ID"], ID.decode("ascii"))
+
+    def test_proxy_status(self) -> None:
+        """
+        The error type of RFC 9209 is named where one fits, and the field is left out where none does.
+        """
+        self.assertEqual(
+            lines_of(problem_lines(Reason.UPSTREAM_REFUSED, ID))["Proxy-Status"], "siger; error=connection_refused"
+        )
+        self.assertNotIn("Proxy-Status", lines_of(problem_lines(Reason.DRAINING, ID)))
+
+    def test_retry_after(self) -> None:
+        """
+        A 503 says when to come back; a 502 does not.
+        """
+        self.assertEqual(lines_of(problem_lines(Reason.NO_INSTANCE, ID))["Retry-After"], "1")
+        self.assertEqual(lines_of(problem_lines(Reason.DRAINING, ID, retry_after=30))["Retry-After"], "30")
+        self.assertNotIn("Retry-After", lines_of(problem_lines(Reason.UPSTREAM_RESET, ID)))
+
+    def test_allow(self) -> None:
+        """
+        A 405 lists the methods it is given.
+        """
+        self.assertEqual(
+            lines_of(problem_lines(Reason.METHOD_NOT_ALLOWED, ID, allow=b"GET, HEAD"))["Allow"], "GET, HEAD"
+        )
+
+    def test_upgrade_required(self) -> None:
+        """
+        A 426 says which version of WebSocket is spoken (RFC 6455 section 4.4).
+        """
+        self.assertEqual(lines_of(problem_lines(Reason.UPGRADE_REQUIRED, ID))["Sec-WebSocket-Version"], "13")
+
+    @given(binary(max_size=200))
+    def test_request_id_cannot_break_a_line(self, request_id: bytes) -> None:
+        """
+        A request id that is not well-formed is left out, so the field lines stay what they are.
+        """
+        lines = lines_of(problem_lines(Reason.NO_ROUTE, request_id))
+        self.assertEqual(lines.get("X-Request-ID", request_id.decode("latin-1")), request_id.decode("latin-1"))
+        self.assertLessEqual(set(lines), {*lines_of(problem_lines(Reason.NO_ROUTE, ID))})
+
+    def test_empty_request_id(self) -> None:
+        """
+        Without a request id there is no field for it.
+        """
+        self.assertNotIn("X-Request-ID", lines_of(problem_lines(Reason.NO_ROUTE, b"")))
+        self.assertNotIn("X-Request-ID", lines_of(problem_lines(Reason.NO_ROUTE, b"a\n")))
+
+
+class SendTests(SynchronousTestCase):
+    """
+    Tests for L{send_problem}.
+    """
+
+    def test_get(self) -> None:
+        """
+        A problem is sent whole, with its length.
+        """
+        stream = FakeStream()
+        sent = send_problem(stream, b"GET", Reason.NO_ROUTE, ID, extra=b"Vary: Origin\r\n")
+        body = problem_body(Reason.NO_ROUTE, ID)
+        self.assertEqual((stream.status, stream.phrase, stream.length), (404, b"Not Found", len(body)))
+        self.assertEqual(stream.body, body)
+        self.assertEqual(stream.lines, problem_lines(Reason.NO_ROUTE, ID) + b"Vary: Origin\r\n")
+        self.assertTrue(stream.ended)
+        self.assertEqual(sent, len(body))
+
+    def test_head(self) -> None:
+        """
+        To HEAD the length is that of the document, which is not sent.
+        """
+        stream = FakeStream()
+        sent = send_problem(stream, b"HEAD", Reason.NO_ROUTE, ID)
+        self.assertEqual((stream.length, stream.body), (len(problem_body(Reason.NO_ROUTE, ID)), b""))
+        self.assertTrue(stream.ended)
+        self.assertEqual(sent, 0)
+
+
+class PhraseTests(SynchronousTestCase):
+    """
+    Tests for L{phrase}.
+    """
+
+    def test_of_rfc_9110(self) -> None:
+        """
+        Phrases are those of RFC 9110, not of its forerunners.
+        """
+        self.assertEqual(
+            [phrase(code) for code in (200, 413, 414, 416, 422)],
+            [b"OK", b"Content Too Large", b"URI Too Long", b"Range Not Satisfiable", b"Unprocessable Content"],
+        )
+
+    def test_every_reason_has_one(self) -> None:
+        """
+        Whatever the gateway answers by itself has a phrase.
+        """
+        self.assertEqual([reason for reason in Reason if reason.status not in PHRASES], [])
+
+    def test_unregistered(self) -> None:
+        """
+        Codes nobody registered have none (RFC 9112 section 4 lets it be empty).
+        """
+        self.assertEqual(phrase(299), b"")
