@@ -1,0 +1,200 @@
+"""
+C{python -m benchmarks}: the options, and the run from the first check to the last table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.backend import Backend
+from benchmarks.checks import CheckError, check_answers, check_chain, check_limit
+from benchmarks.idle import allow_connections
+from benchmarks.load import LoadError, Wrk
+from benchmarks.machine import describe
+from benchmarks.measure import Sample, measure_idle, measure_rounds, take
+from benchmarks.peers import all_peers
+from benchmarks.peers.base import Peer
+from benchmarks.processes import Processes, StartError, cores
+from benchmarks.running import Running, Stage
+from benchmarks.tools import MissingToolError, find
+from benchmarks.workloads import IDLE, WORKLOADS
+
+__all__ = ["main"]
+
+_MOST_IDLE_ROUNDS = 3
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the comparison.
+
+    @return: the exit status.
+    """
+    options = _parser().parse_args(argv)
+    if options.quick:
+        options.rounds, options.seconds = 1, 1
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _run(options)
+    except (CheckError, LoadError, MissingToolError, StartError) as problem:
+        print(f"benchmarks: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("benchmarks: interrupted, everything is stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """
+    The command line.
+    """
+    names = [peer.name for peer in all_peers()]
+    workloads = [workload.name for workload in WORKLOADS] + [IDLE]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, choices=range(1, 51), metavar="N", help="rounds of each workload (5)")
+    add("--seconds", type=int, default=3, choices=range(1, 61), metavar="S", help="seconds of each sample (3)")
+    add("--quick", action="store_true", help="one round of one second: shows that it works, the figures mean little")
+    add("--only", nargs="+", choices=names, default=names, metavar="PEER", help="of: " + ", ".join(names))
+    add(
+        "--workloads",
+        nargs="+",
+        choices=workloads,
+        default=workloads,
+        metavar="NAME",
+        help="of: " + ", ".join(workloads),
+    )
+    add(
+        "--series",
+        nargs="+",
+        choices=("chain", "bare"),
+        default=("chain", "bare"),
+        help="with the chain, bare, or both",
+    )
+    add("--check", action="store_true", help="check every proxy's answers and chain, and time nothing")
+    add("--allow-missing", action="store_true", help="leave out proxies that are not installed")
+    add("--json", type=Path, metavar="FILE", help="write all samples and figures as JSON")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables as a Markdown page")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    """
+    Start, check, measure, report; whatever happens, stop what was started.
+    """
+    peers = _present([peer for peer in all_peers() if peer.name in options.only], options.allow_missing)
+    allow_connections()
+    proxy_core, load_core = cores()
+    with ExitStack() as stack:
+        room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="siger-bench-", dir=_memory())))
+        processes = stack.enter_context(Processes())
+        backend = Backend(processes, load_core, room / "backend")
+        stage = Stage(processes, proxy_core, room, backend.port)
+        proxies = _start(stage, peers, options.series)
+        _check(stage, proxies)
+        if not options.check:
+            samples = _measure(options, stage, proxies, Wrk(load_core, room), peers)
+            _report(options, peers, samples)
+
+
+def _present(peers: Sequence[Peer], allow_missing: bool) -> list[Peer]:
+    """
+    The proxies that are installed.
+
+    @raise MissingToolError: one is not, and that is not allowed.
+    """
+    present = []
+    for peer in peers:
+        try:
+            for name in peer.needs:
+                find(name)
+        except MissingToolError as missing:
+            if not allow_missing:
+                raise
+            print(f"left out: {peer.name}: {missing}")
+        else:
+            present.append(peer)
+    return present
+
+
+def _memory() -> str | None:
+    """
+    A file system in memory, so that no disk takes part.
+    """
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def _start(stage: Stage, peers: Sequence[Peer], series: Sequence[str]) -> list[Running]:
+    """
+    Start every proxy in every series it has.
+    """
+    wanted = [(peer, name) for peer in peers for name in (series if peer.has_bare else ("chain",))]
+    return [stage.start(peer, chain=name == "chain") for peer, name in wanted]
+
+
+def _check(stage: Stage, proxies: Sequence[Running]) -> None:
+    """
+    Check what is going to be measured.
+    """
+    for running in proxies:
+        check_answers(running)
+        told = "answers right"
+        if running.spec.chain:
+            check_chain(running)
+            told += ", request id both ways, access log"
+        if running.spec.chain and running.peer.has_limit:
+            check_limit(stage, running)
+            told += ", rate limit works"
+        print(f"checked {running.key}: {told}", flush=True)
+
+
+def _measure(
+    options: argparse.Namespace, stage: Stage, proxies: Sequence[Running], wrk: Wrk, peers: Sequence[Peer]
+) -> list[Sample]:
+    """
+    All the workloads asked for, after a second of warming up for each proxy.
+    """
+    for running in proxies:
+        take(wrk, running, WORKLOADS[0], 1, 0)
+    samples = []
+    for workload in WORKLOADS:
+        if workload.name in options.workloads:
+            samples += measure_rounds(wrk, proxies, workload, options.rounds, options.seconds, _tell)
+    if IDLE in options.workloads:
+        samples += measure_idle(stage, peers, min(options.rounds, _MOST_IDLE_ROUNDS), _tell)
+    return samples
+
+
+def _report(options: argparse.Namespace, peers: Sequence[Peer], samples: Sequence[Sample]) -> None:
+    """
+    Print the ratios and write the files.
+    """
+    machine = describe(peers)
+    said = {"rounds": options.rounds, "seconds": options.seconds}
+    print("\n" + report.as_text(samples))
+    if options.json:
+        options.json.write_text(report.as_json(machine, said, samples))
+    if options.markdown:
+        options.markdown.write_text(report.as_markdown(machine, said, samples))
+
+
+def _tell(line: str) -> None:
+    """
+    Show a sample as it comes.
+    """
+    print(line, flush=True)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """
+    SIGTERM ends a run as Ctrl-C does.
+    """
+    raise KeyboardInterrupt

@@ -1,0 +1,108 @@
+"""
+Puts a load on a port with wrk, on the load generator's core, and says what was answered.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.backend import PREFIX
+from benchmarks.processes import pinned
+from benchmarks.tools import find
+from benchmarks.workloads import Workload
+
+__all__ = ["Answered", "LoadError", "Wrk"]
+
+_REPORT = """
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format(
+    'RESULT {"requests": %d, "microseconds": %d, "status": %d, "socket": %d, "p50": %d, "p99": %d}\\n',
+    summary.requests, summary.duration, e.status, e.connect + e.read + e.write + e.timeout,
+    latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+_RUN_STRIDE = 10_000_000
+
+
+class LoadError(Exception):
+    """
+    The load generator ended without a result.
+    """
+
+
+@dataclass(frozen=True)
+class Answered:
+    """
+    What came back.
+
+    @ivar requests: right answers.
+    @ivar errors: answers of 400 and above, and failures of connections.
+    @ivar p50: median latency in microseconds.
+    """
+
+    requests: int
+    seconds: float
+    errors: int
+    p50: int
+    p99: int
+
+
+class Wrk:
+    """
+    The load generator; one thread, since it has one core.
+    """
+
+    def __init__(self, core: int, room: Path) -> None:
+        self._core = core
+        self._room = room
+        self._program = find("wrk")
+        self._runs = 100
+
+    def run(self, workload: Workload, port: int, seconds: int) -> Answered:
+        """
+        Load a port for some seconds.
+        """
+        script = self._room / f"{workload.name}.lua"
+        if not script.exists():
+            script.write_text(workload.script + _REPORT)
+        self._runs += 1
+        headers = [part for header in workload.headers for part in ("-H", header)]
+        url = f"http://127.0.0.1:{port}{PREFIX}{workload.path}"
+        argv = [self._program, "-t1", f"-c{workload.connections}", f"-d{seconds}s", "-s", str(script), *headers, url]
+        return _read(self._output([*argv, "--", str(self._runs * _RUN_STRIDE)], seconds + 30))
+
+    def _output(self, argv: list[str], patience: float) -> str:
+        """
+        Run wrk to its end, which is bounded.
+        """
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=patience,
+                preexec_fn=pinned(self._core),
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise LoadError(f"wrk did not end within {patience:.0f} s") from late
+        return done.stdout + done.stderr
+
+
+def _read(output: str) -> Answered:
+    """
+    Find the line that our script wrote.
+    """
+    for line in output.splitlines():
+        if line.startswith("RESULT "):
+            told = json.loads(line.removeprefix("RESULT "))
+            right = told["requests"] - told["status"]
+            errors = told["status"] + told["socket"]
+            return Answered(right, told["microseconds"] / 1e6, errors, told["p50"], told["p99"])
+    raise LoadError(f"wrk gave no result: {output[-2000:]}")

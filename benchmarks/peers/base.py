@@ -1,0 +1,105 @@
+"""
+What the comparison asks of a peer: how to configure it, how to start it, what version it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.backend import PREFIX
+
+__all__ = ["UNLIMITED", "Launch", "Peer", "Spec", "fill"]
+
+UNLIMITED = 1_000_000
+"""
+Requests a second for one client address that no run reaches: the limiter works for every request and never refuses.
+"""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """
+    One proxy to be run.
+
+    @ivar room: a directory of its own.
+    @ivar chain: with access log, request id, forwarding headers, prefix stripped and rate limit; else a bare relay.
+    @ivar limit: requests a second for one client address.
+    """
+
+    room: Path
+    port: int
+    backend_port: int
+    chain: bool
+    limit: int = UNLIMITED
+
+    @property
+    def access_log(self) -> Path:
+        """
+        Where the JSON access log goes.
+        """
+        return self.room / "access.log"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """
+    How to start a configured proxy.
+
+    @ivar output: the file for its standard output, for a proxy that logs there.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    output: Path | None = None
+
+
+class Peer:
+    """
+    A proxy that takes part.
+
+    @cvar name: how it is called on the command line and in the JSON results.
+    @cvar has_bare: whether it can run without the chain.
+    @cvar has_limit: whether it can limit the rate by client address.
+    @cvar tells_loopback: whether it forwards a loopback client's address as it is.
+    @cvar limit: how it limits, for the results.
+    @cvar needs: programs that must be found before it can run.
+    """
+
+    name: str
+    has_bare = True
+    has_limit = True
+    tells_loopback = True
+    limit: str
+    needs: tuple[str, ...] = ()
+
+    def version(self) -> str:
+        """
+        Its version, for the results.
+        """
+        raise NotImplementedError
+
+    def configure(self, spec: Spec) -> Launch:
+        """
+        Write its configuration into the room.
+        """
+        raise NotImplementedError
+
+
+def fill(template: str, spec: Spec, **more: str) -> str:
+    """
+    Replace C{@NAME@} marks: those of the spec, and others. Every mark must have a value.
+    """
+    values = {
+        "PORT": str(spec.port),
+        "BACKEND": f"127.0.0.1:{spec.backend_port}",
+        "BACKEND_PORT": str(spec.backend_port),
+        "ROOM": str(spec.room),
+        "LOG": str(spec.access_log),
+        "LIMIT": str(spec.limit),
+        "PREFIX": PREFIX,
+        **more,
+    }
+    return re.sub(r"@([A-Z_]+)@", lambda mark: values[mark[1]], template)

@@ -1,0 +1,126 @@
+"""
+Envoy with one worker. The chain: C{local_ratelimit}, C{x-request-id}, a JSON file access log.
+
+The local rate limit keeps a token bucket for each client address by way of a wildcard descriptor.
+"""
+
+from __future__ import annotations
+
+from benchmarks.peers.base import Launch, Peer, Spec, fill
+from benchmarks.tools import find, first_line
+
+__all__ = ["Envoy"]
+
+_CONFIG = """
+static_resources:
+  listeners:
+  - name: gate
+    address: {socket_address: {address: 127.0.0.1, port_value: @PORT@}}
+    tcp_backlog_size: 4096
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: gate
+          codec_type: HTTP1
+          stream_idle_timeout: 600s
+          generate_request_id: @IS_CHAIN@
+          use_remote_address: @IS_CHAIN@
+@CHAIN_MANAGER@
+          route_config:
+            name: routes
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {prefix: "@PREFIX@/"}
+                route:
+                  cluster: bench
+                  timeout: 0s
+@CHAIN_ROUTE@
+          http_filters:
+@CHAIN_FILTER@
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: bench
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers:
+      thresholds: [{max_connections: 4096, max_pending_requests: 4096, max_requests: 4096}]
+    load_assignment:
+      cluster_name: bench
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @BACKEND_PORT@}}}
+"""
+
+_CHAIN_MANAGER = """
+          always_set_request_id_in_response: true
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: @LOG@
+              log_format:
+                json_format:
+                  time: "%START_TIME%"
+                  request_id: "%REQ(X-REQUEST-ID)%"
+                  client: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+                  method: "%REQ(:METHOD)%"
+                  path: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"
+                  status: "%RESPONSE_CODE%"
+                  bytes_in: "%BYTES_RECEIVED%"
+                  bytes_out: "%BYTES_SENT%"
+                  duration: "%DURATION%"
+                  ttfb: "%RESPONSE_DURATION%"
+                  service: "%UPSTREAM_CLUSTER%"
+                  instance: "%UPSTREAM_HOST%"
+                  reason: "%RESPONSE_FLAGS%"
+"""
+
+_CHAIN_ROUTE = """
+                  prefix_rewrite: "/"
+                  rate_limits:
+                  - actions: [{remote_address: {}}]
+                request_headers_to_add:
+                - header: {key: x-forwarded-host, value: "%REQ(:AUTHORITY)%"}
+                  append_action: OVERWRITE_IF_EXISTS_OR_ADD
+"""
+
+_CHAIN_FILTER = """
+          - name: envoy.filters.http.local_ratelimit
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit
+              stat_prefix: clients
+              token_bucket: {max_tokens: 1000000000, tokens_per_fill: 1000000000, fill_interval: 1s}
+              filter_enabled: {default_value: {numerator: 100, denominator: HUNDRED}}
+              filter_enforced: {default_value: {numerator: 100, denominator: HUNDRED}}
+              descriptors:
+              - entries: [{key: remote_address}]
+                token_bucket: {max_tokens: @LIMIT@, tokens_per_fill: @LIMIT@, fill_interval: 1s}
+"""
+
+
+class Envoy(Peer):
+    """
+    Envoy, from its wheel or from PATH.
+    """
+
+    name = "envoy"
+    tells_loopback = False  # it puts the machine's own address in place of 127.0.0.1
+    limit = "local_ratelimit, a wildcard descriptor on remote_address"
+    needs = ("envoy",)
+
+    def version(self) -> str:
+        return first_line(find("envoy"), "--version").split("version:")[-1].split("/")[1]
+
+    def configure(self, spec: Spec) -> Launch:
+        config = spec.room / "envoy.yaml"
+        text = _CONFIG.replace("@IS_CHAIN@", "true" if spec.chain else "false")
+        for mark, part in (("MANAGER", _CHAIN_MANAGER), ("ROUTE", _CHAIN_ROUTE), ("FILTER", _CHAIN_FILTER)):
+            text = text.replace(f"@CHAIN_{mark}@", part if spec.chain else "")
+        config.write_text(fill(text, spec))
+        options = ("--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "1000", "-l", "warning")
+        return Launch((find("envoy"), "-c", str(config), *options))

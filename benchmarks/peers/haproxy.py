@@ -1,0 +1,76 @@
+"""
+HAProxy with one thread. The chain: a stick table counting requests by address, C{unique-id}, a JSON C{log-format}.
+
+HAProxy logs to sockets and descriptors, not to files: its standard output is the log file here.
+"""
+
+from __future__ import annotations
+
+from benchmarks.peers.base import Launch, Peer, Spec, fill
+from benchmarks.tools import find, first_line
+
+__all__ = ["HAProxy"]
+
+# "http-reuse always": with the default a client's first request never shares an idle connection, and the pool would be
+# off where every request has a connection of its own.
+_CONFIG = """
+global
+    nbthread 1
+    maxconn 3000
+@CHAIN_GLOBAL@
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 600s
+    timeout server 600s
+    timeout http-keep-alive 600s
+    http-reuse always
+frontend gate
+    bind 127.0.0.1:@PORT@ backlog 4096
+@CHAIN_FRONTEND@
+    use_backend bench if { path_beg @PREFIX@/ }
+backend bench
+    server instance 127.0.0.1:@BACKEND_PORT@
+"""
+
+_CHAIN_GLOBAL = "    log stdout len 4096 format raw local0 info"
+
+# The path is stripped by its known length, which costs less than a regular expression does.
+_CHAIN_FRONTEND = """
+    log global
+    log-format '{"time":"%Tl","request_id":"%ID","client":"%ci","method":"%HM","path":"%[capture.req.uri,json(utf8s)]","status":%ST,"bytes_in":%U,"bytes_out":%B,"duration":%Ta,"ttfb":%Tr,"service":"%b","instance":"%s"}'
+    unique-id-format %[uuid]
+    stick-table type ip size 100k expire 60s store http_req_rate(1s)
+    http-request track-sc0 src
+    http-request deny deny_status 429 if { sc_http_req_rate(0) gt @LIMIT@ }
+    http-request set-header X-Request-ID %[unique-id]
+    http-request set-header X-Forwarded-For %[src]
+    http-request set-header X-Forwarded-Proto http
+    http-request set-header X-Forwarded-Host %[req.hdr(host)]
+    http-request set-var(txn.bench) bool(true) if { path_beg @PREFIX@/ }
+    http-request set-path %[path,bytes(@LENGTH@)] if { var(txn.bench) -m bool }
+    http-response set-header X-Request-ID %[unique-id]
+"""  # noqa: E501
+
+
+class HAProxy(Peer):
+    """
+    HAProxy, the one that ratios are given to.
+    """
+
+    name = "haproxy"
+    limit = "stick-table by src, http_req_rate"
+    needs = ("haproxy",)
+
+    def version(self) -> str:
+        return first_line(find("haproxy"), "-v").split()[2]
+
+    def configure(self, spec: Spec) -> Launch:
+        config = spec.room / "haproxy.cfg"
+        text = _CONFIG.replace("@CHAIN_GLOBAL@", _CHAIN_GLOBAL if spec.chain else "")
+        text = text.replace("@CHAIN_FRONTEND@", _CHAIN_FRONTEND if spec.chain else "")
+        if spec.chain:
+            text = text.replace("if { path_beg @PREFIX@/ }\nbackend", "if { var(txn.bench) -m bool }\nbackend")
+        config.write_text(fill(text, spec, LENGTH=str(len("/services/bench"))))
+        output = spec.access_log if spec.chain else None
+        return Launch((find("haproxy"), "-db", "-f", str(config)), output=output)

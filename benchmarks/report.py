@@ -1,0 +1,187 @@
+"""
+The figures as JSON, as a Markdown page and as the table on the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.figures import Figure, Figures
+from benchmarks.measure import Sample
+from benchmarks.peers import REFERENCE
+from benchmarks.workloads import IDLE, WORKLOADS
+
+__all__ = ["as_json", "as_markdown", "as_text"]
+
+_TITLES = {workload.name: workload.title for workload in WORKLOADS} | {IDLE: "memory for 1,000 idle connections"}
+
+_SERIES = {
+    "chain": "full chain: JSON access log to a file, request id both ways, forwarding headers, rate limit by address",
+    "bare": "bare relay: nothing but the proxying (Siger's chain is always on)",
+}
+
+_REACH = (
+    ("small", "haproxy", 1.3),
+    ("varied", "haproxy", 1.3),
+    ("small", "envoy", 0.6),
+    ("varied", "envoy", 0.6),
+    ("down1m", "haproxy", 1.2),
+    ("up1m", "haproxy", 1.2),
+)
+"""
+What Siger is to reach: workload, peer, and the most that its CPU time may be of that peer's, chain against chain.
+"""
+
+
+def as_json(machine: Mapping[str, object], options: Mapping[str, object], samples: Sequence[Sample]) -> str:
+    """
+    Everything: machine, options, figures and the samples they come from.
+    """
+    figures = Figures(samples)
+    tables = {
+        workload: {
+            series: {peer: asdict(figures.figure(workload, series, peer)) for peer in figures.peers(workload, series)}
+            for series in figures.series(workload)
+        }
+        for workload in figures.workloads()
+    }
+    page = {"machine": machine, "options": options, "reference": REFERENCE, "figures": tables, "reach": reach(figures)}
+    return json.dumps({**page, "samples": [sample.as_dict() for sample in samples]}, indent=1) + "\n"
+
+
+def reach(figures: Figures) -> list[dict[str, Any]]:
+    """
+    How Siger stands against what it is to reach, for the workloads that were run.
+    """
+    found = []
+    for workload, peer, most in _REACH:
+        if workload in figures.workloads() and {"siger", peer} <= set(figures.peers(workload, "chain")):
+            ratio = figures.figure(workload, "chain", "siger").ratios[peer]
+            found.append({"workload": workload, "peer": peer, "ratio": ratio, "most": most, "reached": ratio <= most})
+    return found
+
+
+def as_text(samples: Sequence[Sample]) -> str:
+    """
+    The ratios to the reference, a row for each proxy and a column for each workload.
+    """
+    figures = Figures(samples)
+    columns = [(workload, series) for series in _SERIES for workload in figures.workloads()]
+    columns = [(workload, series) for workload, series in columns if series in figures.series(workload)]
+    names = list(dict.fromkeys(name for column in columns for name in figures.peers(*column)))
+    head = [
+        "CPU to HAProxy's = 1",
+        *(f"{workload} {'' if series == 'chain' else series}" for workload, series in columns),
+    ]
+    rows = [[name, *(_ratio(figures, column, name) for column in columns)] for name in names]
+    lines = [_aligned(row, [22] + [13] * len(columns)) for row in [head, *rows]]
+    return "\n".join([*lines, "", *(_verdict(row) for row in reach(figures))])
+
+
+def as_markdown(machine: Mapping[str, Any], options: Mapping[str, Any], samples: Sequence[Sample]) -> str:
+    """
+    The page RESULTS.md.
+    """
+    figures = Figures(samples)
+    parts = ["# What a request costs", "", *_machine(machine, options), ""]
+    parts += ["## Reach", "", *(f"- {_verdict(row)}" for row in reach(figures)), ""]
+    for workload in figures.workloads():
+        for series in figures.series(workload):
+            parts += [f"## {_TITLES[workload]}", "", f"{_SERIES[series].capitalize()}.", ""]
+            parts += [*(_idle_table if workload == IDLE else _table)(figures, workload, series), ""]
+    return "\n".join(parts)
+
+
+def _ratio(figures: Figures, column: tuple[str, str], name: str) -> str:
+    """
+    One cell of the table on the terminal.
+    """
+    if name not in figures.peers(*column):
+        return "-"
+    ratio = figures.figure(*column, name).ratios.get(REFERENCE, math.nan)
+    return f"{ratio:.2f}"
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    """
+    One row, its first cell to the left and the others to the right.
+    """
+    first, *others = row
+    return first.ljust(widths[0]) + "".join(
+        cell.strip().rjust(width) for cell, width in zip(others, widths[1:], strict=True)
+    )
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """
+    One line of what was to be reached.
+    """
+    word = "reached" if row["reached"] else "NOT reached"
+    return f"{row['workload']}: {row['ratio']:.2f} of {row['peer']}'s CPU time, at most {row['most']}: {word}"
+
+
+def _table(figures: Figures, workload: str, series: str) -> list[str]:
+    """
+    A Markdown table of CPU time.
+    """
+    lines = [
+        "| proxy | CPU us/request | lowest-highest | to HAProxy | to Envoy | requests/s | core used | p99 us |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name in figures.peers(workload, series):
+        figure = figures.figure(workload, series, name)
+        lines.append(
+            f"| {_marked(name, figure)} | {figure.value:.1f} | {figure.low:.1f}-{figure.high:.1f} "
+            f"| {figure.ratios.get('haproxy', math.nan):.2f} | {figure.ratios.get('envoy', math.nan):.2f} "
+            f"| {figure.rate:,.0f} | {figure.busy:.0%} | {figure.p99:,.0f} |"
+        )
+    return lines
+
+
+def _idle_table(figures: Figures, workload: str, series: str) -> list[str]:
+    """
+    A Markdown table of memory.
+    """
+    lines = ["| proxy | KiB per 1,000 | lowest-highest | to HAProxy |", "|---|---:|---:|---:|"]
+    for name in figures.peers(workload, series):
+        figure = figures.figure(workload, series, name)
+        lines.append(
+            f"| {_marked(name, figure)} | {figure.value:,.0f} | {figure.low:,.0f}-{figure.high:,.0f} "
+            f"| {figure.ratios.get('haproxy', math.nan):.2f} |"
+        )
+    return lines
+
+
+def _marked(name: str, figure: Figure) -> str:
+    """
+    The name, ours in bold, with the failures there were.
+    """
+    shown = f"**{name}**" if name == "siger" else name
+    return f"{shown} ({figure.errors} failures)" if figure.errors else shown
+
+
+def _machine(machine: Mapping[str, Any], options: Mapping[str, Any]) -> list[str]:
+    """
+    The machine, the software and how it was run.
+    """
+    kind = "virtual machine" if machine["virtual"] else "machine"
+    peers = machine["peers"]
+    return [
+        f"Run on {machine['date']} at commit {machine['commit']}, on a {kind} with {machine['cores']} cores "
+        f"({machine['cpu']}), {machine['memory']} of memory, Linux {machine['kernel']}, {machine['python']}, uvloop "
+        f"{machine['uvloop']}. The proxies ran on core {machine['proxy_core']}; wrk {machine['wrk']} and the backend "
+        f"({machine['backend']}) on core {machine['load_core']}.",
+        "",
+        f"{options['rounds']} rounds of {options['seconds']} s each, all proxies up, in an order shuffled for each "
+        "round. CPU time is user and system time of all processes of a proxy, divided by the requests answered. "
+        "Figures are medians over the rounds, and ratios are medians of the ratios within a round: absolute times "
+        "drift on a shared machine, ratios hardly. README.md beside this page tells how each proxy is configured.",
+        "",
+        "| proxy | version | rate limit by address |",
+        "|---|---|---|",
+        *(f"| {name} | {version} | {machine['limits'][name]} |" for name, version in peers.items()),
+    ]

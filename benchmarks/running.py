@@ -1,0 +1,81 @@
+"""
+Proxies that are up: configured, started on the proxies' core, and listening.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers.base import UNLIMITED, Peer, Spec
+from benchmarks.processes import Process, Processes, free_port
+
+__all__ = ["Running", "Stage"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """
+    A proxy that listens.
+    """
+
+    peer: Peer
+    spec: Spec
+    process: Process
+
+    @property
+    def series(self) -> str:
+        """
+        Which of the two series it belongs to.
+        """
+        return "chain" if self.spec.chain else "bare"
+
+    @property
+    def key(self) -> str:
+        """
+        Its name in the samples.
+        """
+        return f"{self.peer.name}/{self.series}"
+
+    def forget_log(self) -> None:
+        """
+        Empty the access log, which otherwise fills memory in a long run.
+        """
+        if self.spec.access_log.exists():
+            os.truncate(self.spec.access_log, 0)
+
+
+class Stage:
+    """
+    Starts proxies in front of one backend, each in a directory of its own.
+    """
+
+    def __init__(self, processes: Processes, core: int, room: Path, backend_port: int) -> None:
+        self._processes = processes
+        self._core = core
+        self._room = room
+        self._backend_port = backend_port
+
+    def start(self, peer: Peer, chain: bool, limit: int = UNLIMITED, purpose: str = "run") -> Running:
+        """
+        Configure and start a proxy.
+
+        @param purpose: keeps apart the directories of proxies that are started for different reasons.
+        """
+        room = self._room / f"{peer.name}-{'chain' if chain else 'bare'}-{purpose}"
+        shutil.rmtree(room, ignore_errors=True)
+        room.mkdir(parents=True)
+        spec = Spec(room, free_port(), self._backend_port, chain, limit)
+        launch = peer.configure(spec)
+        name = f"{peer.name} ({room.name})"
+        process = self._processes.start(name, launch.argv, self._core, room, launch.environment, launch.output)
+        process.wait_listening(spec.port)
+        return Running(peer, spec, process)
+
+    def stop(self, running: Running) -> None:
+        """
+        Stop a proxy.
+        """
+        self._processes.stop(running.process)

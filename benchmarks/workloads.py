@@ -1,0 +1,95 @@
+"""
+The workloads: what is asked, over how many connections, and what a right answer is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.backend import LARGE, MEDIUM, PREFIX, SMALL
+
+__all__ = ["IDLE", "WORKLOADS", "Workload"]
+
+IDLE = "idle"
+"""
+The name of the one that is no load: memory for idle connections (see L{benchmarks.idle}).
+"""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """
+    One kind of load.
+
+    @ivar path: what is asked for, behind the prefix.
+    @ivar script: what the load generator's script does besides counting.
+    @ivar bare: whether the bare series is measured too; with large bodies the chain is too small a part to be seen.
+    @ivar upload: bytes sent with each request.
+    @ivar answer: bytes of each answer's body.
+    """
+
+    name: str
+    title: str
+    path: str
+    connections: int
+    script: str = ""
+    headers: tuple[str, ...] = ()
+    bare: bool = False
+    upload: int = 0
+    answer: int = len(SMALL)
+
+
+# The requests are made by joining strings around a counter, so that no two heads of a run are the same and the load
+# generator does little. "offset" keeps those of different runs apart too.
+_VARIED = f"""
+local before = "GET {PREFIX}/small/models/llama-3/versions/"
+local middle = table.concat({{
+  " HTTP/1.1",
+  "Host: gateway.example.com",
+  "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+  "Accept: application/json, text/plain, */*",
+  "Accept-Language: en-GB,en;q=0.7,de;q=0.3",
+  "Accept-Encoding: gzip, deflate, br",
+  "Referer: https://console.example.com/training/jobs",
+  "Origin: https://console.example.com",
+  "Cookie: theme=dark; session=Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3JhdWx0Z2FycGx5",
+  "Cache-Control: no-cache",
+  "DNT: 1",
+  "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067",
+}}, "\\r\\n")
+local count = 0
+function init(args) count = tonumber(args[1]) end
+function request()
+  count = count + 1
+  return before .. count .. middle .. count .. "-01\\r\\n\\r\\n"
+end
+"""
+
+_UPLOAD = f"""
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/octet-stream"
+wrk.body = string.rep("0123456789abcdef", {LARGE // 16})
+"""
+
+WORKLOADS = (
+    Workload("small", "small GET, 32 keep-alive connections", "/small", 32, bare=True),
+    Workload(
+        "varied",
+        "small GET, ten ordinary headers, a path and one more header that differ every time, 32 keep-alive connections",
+        "/small",
+        32,
+        script=_VARIED,
+        bare=True,
+    ),
+    Workload("down16k", "16 KiB down, 32 keep-alive connections", "/files/16k", 32, answer=MEDIUM),
+    Workload("down1m", "1 MiB down, 8 keep-alive connections", "/files/1m", 8, answer=LARGE),
+    Workload("up1m", "1 MiB up, 8 keep-alive connections", "/upload", 8, script=_UPLOAD, upload=LARGE, answer=0),
+    Workload(
+        "fresh",
+        "small GET, a new connection for each request, 32 at a time",
+        "/small",
+        32,
+        headers=("Connection: close",),
+        bare=True,
+    ),
+)
