@@ -1,5 +1,5 @@
 """
-What Twisted finds of Siger: the C{twistd siger} command, and the C{siger} reactor.
+What Twisted finds of Siger: the C{twistd siger} command.
 
 Twisted imports this module whenever it lists its plugins, for any command, so nothing here may import the reactor,
 directly or not.  The service maker is written by hand for that reason: Twisted's own
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.application.reactors import Reactor
 from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import IPlugin
 from twisted.python.usage import UsageError
@@ -19,7 +18,7 @@ from zope.interface import implementer
 if TYPE_CHECKING:
     from siger.tap import Options
 
-__all__ = ["reactor", "service"]
+__all__ = ["service"]
 
 
 @implementer(IPlugin, IServiceMaker)
@@ -60,4 +59,3 @@ class SigerServiceMaker:
 
 
 service = SigerServiceMaker()
-reactor = Reactor("siger", "siger.reactor", "Twisted's protocols on uvloop's own transports.")

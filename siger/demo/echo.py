@@ -64,7 +64,7 @@ class Echo(Resource):
     isLeaf = True
 
     def __init__(self, name: str) -> None:
-        super().__init__()
+        Resource.__init__(self)
         self._name = name
 
     def render(self, request: Request) -> bytes:
@@ -104,7 +104,7 @@ class Stream(Resource):
     isLeaf = True
 
     def __init__(self, name: str, clock: IReactorTime) -> None:
-        super().__init__()
+        Resource.__init__(self)
         self._name = name
         self._clock = clock
 
@@ -133,7 +133,7 @@ class Demo(Resource):
     """
 
     def __init__(self, name: str, clock: IReactorTime) -> None:
-        super().__init__()
+        Resource.__init__(self)
         self._echo = Echo(name)
         self.putChild(b"slow", Slow(name, clock))
         self.putChild(b"stream", Stream(name, clock))
