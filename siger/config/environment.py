@@ -1,0 +1,122 @@
+"""
+Overrides from the environment: C{SIGER_PORT} for C{port}, C{SIGER_CONSUL__TOKEN} for C{consul.token}.
+
+The value is YAML, as it would stand after the key in the file; where a text is wanted it is taken as it is, since
+nobody quotes a password twice. A variable that names no key is an error just as the key would be in the file, save
+those that Kubernetes and Docker make for a service which happens to be called C{siger}.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as Variables
+
+from siger.config.document import parse
+from siger.config.nodes import Entry, Mapping, Node, Origin, Scalar, Sequence, SettingError
+
+__all__ = ["PREFIX", "override"]
+
+PREFIX = "SIGER_"
+
+_SERVICE_LINK = re.compile(r"SIGER_(SERVICE_(HOST|PORT)(_.*)?|NAME|PORT_[0-9]+_(TCP|UDP|SCTP).*)")
+_LINK_URL = re.compile(r"(tcp|udp|sctp)://.*")
+_BUILD = "SIGER_COMPILE"  # setup.py's own
+_TEST_PREFIX = "SIGER_TEST_"
+
+
+def override(root: Mapping, variables: Variables[str, str], faults: list[SettingError]) -> None:
+    """
+    Put every C{SIGER_*} variable in its place in the tree.
+
+    @param faults: gets the variables whose place cannot be found.
+    """
+    for name in sorted(variables):
+        if name.startswith(PREFIX) and not _is_foreign(name, variables[name]):
+            keys = _keys(name)
+            value = _value(name, variables[name])
+            if not _place(root, keys, value):
+                faults.append(SettingError("the list has no such entry", ".".join(keys), Origin(name)))
+
+
+def _is_foreign(name: str, value: str) -> bool:
+    if name == "SIGER_PORT":
+        return _LINK_URL.fullmatch(value) is not None
+    return name == _BUILD or name.startswith(_TEST_PREFIX) or _SERVICE_LINK.fullmatch(name) is not None
+
+
+def _keys(name: str) -> list[str]:
+    """
+    The key path that a variable's name spells. Names of services have dashes, which those of variables cannot have.
+    """
+    keys = name[len(PREFIX) :].lower().split("__")
+    if keys[0] == "services" and len(keys) > 1:
+        keys[1] = keys[1].replace("_", "-")
+    return keys
+
+
+def _value(name: str, text: str) -> Node:
+    """
+    A variable's value as YAML, and as it is.
+    """
+    origin = Origin(name)
+    faults: list[SettingError] = []
+    node = parse(text, name, faults)
+    if faults:
+        message = ": ".join(filter(None, [faults[0].path, faults[0].message]))
+        return Scalar(origin, message, "unreadable", verbatim=text)
+    return _from(node if node is not None else Scalar(origin, "", "null"), origin, text)
+
+
+def _from(node: Node, origin: Origin, text: str) -> Node:
+    """
+    The same node, as coming from a variable rather than from a line of a file.
+    """
+    if isinstance(node, Scalar):
+        return Scalar(origin, node.text, node.kind, node.text if node.kind == "quoted" else text)
+    if isinstance(node, Sequence):
+        return Sequence(origin, [_inner(item, origin) for item in node.items], text)
+    return Mapping(origin, {k: Entry(origin, _inner(e.value, origin)) for k, e in node.entries.items()}, text)
+
+
+def _inner(node: Node, origin: Origin) -> Node:
+    """
+    Inside a list or a mapping there is YAML only: a text can be quoted there.
+    """
+    if isinstance(node, Scalar):
+        return Scalar(origin, node.text, node.kind)
+    if isinstance(node, Sequence):
+        return Sequence(origin, [_inner(item, origin) for item in node.items])
+    return Mapping(origin, {k: Entry(origin, _inner(e.value, origin)) for k, e in node.entries.items()})
+
+
+def _place(node: Mapping | Sequence, keys: list[str], value: Node) -> bool:
+    """
+    Set C{value} below C{node}, making the mappings on the way.
+
+    @return: C{False} when the way leads to an entry that a list does not have.
+    """
+    key, rest = keys[0], keys[1:]
+    if isinstance(node, Sequence):
+        if not (key.isascii() and key.isdigit() and len(key) < 6 and int(key) < len(node.items)):
+            return False
+        inner = _below(node.items[int(key)], rest, value)
+        if inner is None:
+            return False
+        node.items[int(key)] = inner
+        return True
+    entry = node.entries.get(key)
+    inner = _below(entry.value if entry is not None else None, rest, value)
+    if inner is None:
+        return False
+    node.entries[key] = Entry(value.origin if not rest or entry is None else entry.origin, inner)
+    return True
+
+
+def _below(present: Node | None, rest: list[str], value: Node) -> Node | None:
+    """
+    What stands at a key once C{value} is set at or below it; C{None} when it cannot be.
+    """
+    if not rest:
+        return value
+    inner = present if isinstance(present, Mapping | Sequence) else Mapping(value.origin)
+    return inner if _place(inner, rest, value) else None
