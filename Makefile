@@ -31,7 +31,7 @@ bench: .venv/.bench
 	@$(PATHS) $(BIN)/python -m benchmarks
 
 tools: .venv/.test
-	@$(PATHS) sh .ci/get-tools .tools
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh .ci/get-consul .tools/bin
 
 clean:
 	rm -rf .venv .tools build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis
