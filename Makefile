@@ -6,7 +6,8 @@ BIN := .venv/bin
 SOURCES := $(shell find siger twisted_plugins -type f ! -name '*.pyc' ! -name '*.so' ! -name dropin.cache)
 PACKAGE := setup.py pyproject.toml $(SOURCES)
 PATHS := PATH="$(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$$PATH"
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A build takes over what an earlier one left in build/lib, files that are gone from the source included.
+INSTALL := rm -rf build/lib* build/bdist* && $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .PHONY: help run test lint bench tools clean
 
@@ -46,15 +47,15 @@ clean:
 
 .venv/.run: .venv/.created $(PACKAGE)
 	@echo "Installing Siger into .venv"
-	@$(PIP) install --quiet '.'
+	@$(INSTALL) '.'
 	@touch $@
 
 .venv/.test: .venv/.created $(PACKAGE)
 	@echo "Installing Siger, and what its tests need, into .venv"
-	@$(PIP) install --quiet '.[dev]'
+	@$(INSTALL) '.[dev]'
 	@touch .venv/.run $@
 
 .venv/.bench: .venv/.created $(PACKAGE)
 	@echo "Installing Siger, and what it is compared with, into .venv"
-	@$(PIP) install --quiet '.[bench]'
+	@$(INSTALL) '.[bench]'
 	@touch .venv/.run $@
