@@ -48,6 +48,8 @@ def by_h11(data: bytes) -> list[Summary]:
             assert head is not None
             found.append((bytes(head.method), bytes(head.target), body))
             connection.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
+            if connection.our_state is not h11.SEND_BODY:
+                break
             connection.send(h11.EndOfMessage())
             if connection.our_state is not h11.DONE:
                 break
@@ -139,6 +141,8 @@ def disagreements(data: bytes) -> list[str]:
     for name, opinion in OPINIONS.items():
         try:
             theirs = opinion(data)
+        except httptools.HttpParserInvalidMethodError:
+            continue  # llhttp knows a fixed list; an unknown token is no disagreement
         except (h11.RemoteProtocolError, httptools.HttpParserError) as error:
             found.append(f"{name} refuses what was forwarded: {error}")
             continue
