@@ -180,14 +180,19 @@ def network(value: Value) -> Network:
     characters = text(value)
     try:
         return ip_network(characters)
-    except ValueError as error:
-        try:
-            hint = f"; did you mean {str(ip_network(characters, strict=False))!r}?"
-        except ValueError:
-            hint = ""
-        raise InvalidError(
-            f"expected a network such as 10.0.0.0/8{hint or f', got {shorten(characters)!r}'}"
-        ) from error
+    except ValueError:
+        hint = _masked(characters)
+        raise InvalidError(f"expected a network such as 10.0.0.0/8, got {shorten(characters)!r}{hint}") from None
+
+
+def _masked(characters: str) -> str:
+    """
+    What was meant by an address of a host with the length of its network, C{10.1.2.3/8}.
+    """
+    try:
+        return f"; did you mean {str(ip_network(characters, strict=False))!r}?"
+    except ValueError:
+        return ""
 
 
 def origin(value: Value) -> str:

@@ -145,20 +145,23 @@ def size(low: int, high: int) -> Decoder[int]:
     """
     A number of bytes, bare or with a unit: C{1048576}, C{1 MiB}, C{1.5 GB}.
     """
-    wanted = f"a number of bytes from {low} to {high}, such as 65536 or 64 MiB"
+    wanted = "a number of bytes such as 65536 or 64 MiB"
 
     def decode(value: Value) -> int:
-        characters = written(value, wanted).replace("_", "")
-        match = _SIZE.fullmatch(characters)
+        characters = written(value, wanted)
+        match = _SIZE.fullmatch(characters.replace("_", ""))
         if match is None or match[2].lower() not in _UNITS:
             raise InvalidError(f"expected {wanted}, got {shorten(characters)!r}")
-        unit = _UNITS[match[2].lower()]
-        found = int(match[1]) * unit if match[1].isdigit() else round(float(match[1]) * unit)
+        found = _bytes(match[1], _UNITS[match[2].lower()])
         if not low <= found <= high:
-            raise InvalidError(f"expected {wanted}, got {shorten(characters)!r}")
+            raise InvalidError(f"expected {wanted}, from {low} to {high}, got {shorten(characters)!r}")
         return found
 
     return decode
+
+
+def _bytes(digits: str, unit: int) -> int:
+    return int(digits) * unit if digits.isdigit() else round(float(digits) * unit)
 
 
 def choice(*words: str) -> Decoder[str]:

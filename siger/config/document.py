@@ -74,14 +74,18 @@ class _Lines:
     Line numbers as editors count them. PyYAML's own also count U+0085, U+2028 and U+2029 as line ends.
     """
 
+    whole: str
     starts: list[int]
 
     @classmethod
     def of(cls, text: str) -> _Lines:
-        return cls([0, *(match.end() for match in _LINE_END.finditer(text))])
+        return cls(text, [0, *(match.end() for match in _LINE_END.finditer(text))])
 
     def at(self, index: int) -> int:
         return bisect_right(self.starts, index)
+
+    def text(self, line: int) -> str:
+        return self.whole[slice(*[*self.starts, None][line - 1 : line + 1])]
 
 
 def kind_of(text: str) -> Kind:
@@ -125,7 +129,9 @@ def _compose(text: str, lines: _Lines) -> tuple[yaml.Node | None, list[yaml.Mark
             f"the character {chr(error.character)!a} is not allowed", lines.at(error.position)
         ) from None
     except yaml.MarkedYAMLError as error:
-        raise _UnusableError(_problem(error), _line_of(error, lines)) from None
+        line = _line_of(error, lines)
+        hint = "; a ${...} between braces or brackets must be in quotes" if "${" in lines.text(line) else ""
+        raise _UnusableError(_problem(error) + hint, line) from None
     except (ValueError, OverflowError):
         # PyYAML lets these through for "\UFFFFFFFF" and for a %YAML version with thousands of digits.
         line = lines.at(loader.index) if loader is not None else 1

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Variables
 
-from siger.config.document import parse
-from siger.config.nodes import Entry, Mapping, Node, Origin, Scalar, Sequence, SettingError
+from siger.config.document import MAX_DEPTH, parse
+from siger.config.nodes import Entry, Mapping, Node, Origin, Scalar, Sequence, SettingError, shorten
 
 __all__ = ["PREFIX", "override"]
 
@@ -33,9 +33,8 @@ def override(root: Mapping, variables: Variables[str, str], faults: list[Setting
     for name in sorted(variables):
         if name.startswith(PREFIX) and not _is_foreign(name, variables[name]):
             keys = _keys(name)
-            value = _value(name, variables[name])
-            if not _place(root, keys, value):
-                faults.append(SettingError("the list has no such entry", ".".join(keys), Origin(name)))
+            if len(keys) > MAX_DEPTH or not _place(root, keys, _value(name, variables[name])):
+                faults.append(SettingError("there is no such key", shorten(".".join(keys)), Origin(name)))
 
 
 def _is_foreign(name: str, value: str) -> bool:

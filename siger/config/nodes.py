@@ -68,7 +68,8 @@ class ConfigErrors(Exception):  # noqa: N818  (it is many)
     """
 
     def __init__(self, errors: Many[SettingError]) -> None:
-        self.errors: tuple[SettingError, ...] = tuple(sorted(errors, key=lambda fault: fault.line or 0))
+        unique = {str(error): error for error in errors}.values()
+        self.errors: tuple[SettingError, ...] = tuple(sorted(unique, key=lambda error: error.line or 0))
         super().__init__(*self.errors)
 
     def __str__(self) -> str:

@@ -106,20 +106,13 @@ class Section:
             return default
         return attempt(self.at(key), decoder, default)
 
-    def require(self, key: str, decoder: Decoder[T]) -> T:
+    def need(self, *keys: str) -> None:
         """
-        The value of a key that there must be.
-
-        @raise ReportedError: when it is absent or wrong: then the whole mapping means nothing.
+        Report the keys that there must be and are not.
         """
-        if key not in self:
-            self._known.append(key)
-            self.value.report(f"needs the key {key!r}")
-            raise ReportedError
-        found = self.take(key, decoder, None)
-        if found is None:
-            raise ReportedError
-        return found
+        for key in keys:
+            if key not in self:
+                self.value.report(f"needs the key {key!r}")
 
     def finish(self) -> None:
         """
