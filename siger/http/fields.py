@@ -1,36 +1,132 @@
 """
-Header sections: field lines parsed strictly and kept ready to be written anew (RFC 9110 section 5).
+Field lines, parsed strictly and kept ready to be written anew (RFC 9110 section 5, RFC 9112 section 5).
+
+Most lines that a gateway sees, it has seen before: the same user agent, the same accepted types, the same host. So a
+line is parsed once, by L{LineTable.parse}, and looked up from then on; a table is bounded, and never keeps a line that
+may hold a secret. What a line means is settled when it is parsed: it travels on as it is (a C{bytes} entry, rewritten
+as C{name: value CRLF}), or it concerns this hop or the gateway's own decisions (a L{Field} entry).
 """
 
 from __future__ import annotations
 
-__all__ = ["FieldBlock"]
+from typing import Final
+
+from siger.errors import Reason
+from siger.http.grammar import OWS, is_field_line
+
+__all__ = ["Field", "HeadError", "LineTable", "canonical_name"]
+
+_CAPACITY: Final = 4096
+_CACHEABLE_LENGTH: Final = 256
 
 
-class FieldBlock:
+class HeadError(Exception):
     """
-    What one header section said, immutable: framing, connection options and the lines that may travel on.
+    A head that cannot be accepted.
 
-    @ivar content_length: of the body, or C{None} when the section does not say.
-    @ivar chunked: the body is chunked.
-    @ivar expect_continue: C{Expect: 100-continue} was there.
+    @ivar reason: what the client is told.
+    @ivar detail: more of it, fixed text only.
     """
 
-    __slots__ = ("chunked", "content_length", "expect_continue")
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason.code, detail)
+        self.reason = reason
+        self.detail = detail
 
-    def __init__(self) -> None:
-        self.content_length: int | None = None
-        self.chunked = False
-        self.expect_continue = False
 
-    def get(self, name: bytes) -> bytes | None:
-        """
-        The value of the field with this lower-case name; several lines are joined by C{b", "}.
-        """
-        raise NotImplementedError
+class Field:
+    """
+    A field line that the gateway itself reads.
 
-    def items(self) -> list[tuple[bytes, bytes]]:
+    @ivar name: in lower case.
+    @ivar value: without surrounding whitespace.
+    """
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: bytes, value: bytes) -> None:
+        self.name = name
+        self.value = value
+
+
+def canonical_name(name: bytes) -> bytes:
+    """
+    The one spelling under which a CGI-style backend would look this field up: C{_} and C{.} read as C{-}.
+    """
+    return name.lower().replace(b"_", b"-").replace(b".", b"-")
+
+
+class LineTable:
+    """
+    Lines already parsed.
+
+    @ivar entries: what each line means, by its exact bytes. Read it directly; L{parse} and L{keep} what is not in it.
+    """
+
+    __slots__ = ("_owned", "_owned_prefixes", "_private", "entries")
+
+    def __init__(self, owned: frozenset[bytes], owned_prefixes: tuple[bytes, ...], private: frozenset[bytes]) -> None:
         """
-        All fields in order as (name as received, value), hop-by-hop ones included.
+        @param owned: canonical names of fields that do not simply travel on.
+        @param owned_prefixes: starts of such names.
+        @param private: names of fields whose lines are never kept.
         """
-        raise NotImplementedError
+        self.entries: dict[bytes, bytes | Field] = {}
+        self._owned = owned
+        self._owned_prefixes = owned_prefixes
+        self._private = private
+
+    def parse(self, line: bytes) -> bytes | Field:
+        """
+        Parse a line that is not in L{entries}.
+
+        @return: the line as it travels on, or the field that the gateway reads itself; C{b""} for a line that would
+            pass for such a field at a backend that looks names up as CGI does.
+        @raise HeadError: the line is malformed, or its name holds an underscore.
+        """
+        match = is_field_line(line)
+        if match is None:
+            raise HeadError(Reason.MALFORMED_REQUEST, "A field line is malformed.")
+        name, value = match[1], match[2].strip(OWS)
+        if b"_" in name:
+            raise HeadError(Reason.MALFORMED_REQUEST, "A field name holds an underscore.")
+        canonical = canonical_name(name)
+        if canonical not in self._owned and not canonical.startswith(self._owned_prefixes):
+            return b"%b: %b\r\n" % (name, value)
+        return Field(canonical, value) if canonical == name.lower() else b""
+
+    def keep(self, line: bytes, entry: bytes | Field) -> None:
+        """
+        Remember what a line means, unless it is long or its name is a private one.
+        """
+        if len(line) > _CACHEABLE_LENGTH or line[: line.index(b":")].lower() in self._private:
+            return
+        # Emptying the table is the cheapest eviction there is; a table that is full of lines seen once holds nothing
+        # worth keeping.
+        if len(self.entries) >= _CAPACITY:
+            self.entries.clear()
+        self.entries[line] = entry
+
+
+HOP_BY_HOP: Final = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"http2-settings",
+    )
+)
+"""Fields that concern one connection only, named by C{Connection} or not (RFC 9110 section 7.6.1)."""
+
+
+def drop_named(lines: list[bytes], names: list[bytes]) -> list[bytes]:
+    """
+    Field lines without those whose name, in lower case, is one of C{names}.
+    """
+    return [line for line in lines if line[: line.index(b":")].lower() not in names]

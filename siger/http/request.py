@@ -1,12 +1,129 @@
 """
 The head of a request, parsed strictly (RFC 9112 sections 2-6).
+
+What is ambiguous is refused, never repaired: a message that two readers could frame differently is how requests are
+smuggled. A header section usually repeats, byte for byte, on one connection, so L{RequestParser.fields} is given its
+bytes alone and channels keep the last result.
 """
 
 from __future__ import annotations
 
-from siger.http.fields import FieldBlock
+from typing import Final
 
-__all__ = ["RequestHead"]
+from siger.errors import Reason
+from siger.http.fields import HOP_BY_HOP, Field, HeadError, LineTable, drop_named
+from siger.http.grammar import OWS, decimal, is_token, is_version, list_members
+from siger.http.target import clean_target, parse_authority, split_target
+
+__all__ = ["METHODS", "RequestFields", "RequestHead", "RequestParser"]
+
+METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+"""The methods that are forwarded."""
+
+_REFUSED_METHODS = frozenset((b"TRACE", b"TRACK", b"CONNECT"))
+_LONGEST_METHOD = 32
+_LONGEST_LINE = 16384
+
+_SINGLETONS = frozenset(
+    (
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"authorization",
+        b"content-type",
+        b"origin",
+        b"idempotency-key",
+        b"expect",
+        b"upgrade",
+        b"max-forwards",
+        b"sec-websocket-key",
+        b"sec-websocket-version",
+    )
+)
+"""Fields of which a second line would leave two readers with two answers (RFC 9110 section 5.5)."""
+
+_DROPPED = frozenset(
+    (
+        b"x-real-ip",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"true-client-ip",
+        b"x-original-url",
+        b"x-rewrite-url",
+        b"x-gateway",
+        b"proxy",
+    )
+)
+"""Claims about the client or the request that only a gateway may make, and the httpoxy field."""
+
+_READ = frozenset(
+    (b"forwarded", b"via", b"x-request-id", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+)
+
+_TRAVELS_ON = (b"authorization", b"content-type", b"origin", b"idempotency-key", b"max-forwards")
+
+_NOT_NAMEABLE = _SINGLETONS | _DROPPED | _READ | HOP_BY_HOP | {b"cookie", b"close"}
+"""
+What an option of C{Connection} cannot remove: end-to-end fields that decisions rest on (RFC 9110 section 7.6.1), and
+what is removed anyway.
+"""
+
+
+class RequestFields:
+    """
+    What one header section said, immutable once parsed.
+
+    @ivar relay: the lines that travel on, each with its CRLF, without framing, hop-by-hop and gateway-owned fields.
+    @ivar owned: the fields that the gateway reads, by lower-case name; lists joined by a comma.
+    @ivar host: the value of Host, checked, or C{b""}.
+    @ivar content_length: of the body, or C{None} when the section does not say.
+    @ivar chunked: the body is chunked.
+    @ivar close: the client asked for the connection to be closed.
+    @ivar expect_continue: C{Expect: 100-continue} was there.
+    @ivar upgrade: the protocols of C{Upgrade}, in lower case, when C{Connection} has C{upgrade}; else C{b""}.
+    @ivar tail: room for a caller to keep what it derived from this section; belongs to C{tail_key}.
+    """
+
+    __slots__ = (
+        "chunked",
+        "close",
+        "content_length",
+        "expect_continue",
+        "host",
+        "owned",
+        "raw",
+        "relay",
+        "tail",
+        "tail_key",
+        "upgrade",
+    )
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.relay = b""
+        self.owned: dict[bytes, bytes] = {}
+        self.host = b""
+        self.content_length: int | None = None
+        self.chunked = False
+        self.close = False
+        self.expect_continue = False
+        self.upgrade = b""
+        self.tail = b""
+        self.tail_key: object = None
+
+    def get(self, name: bytes) -> bytes | None:
+        """
+        The value of the field with this lower-case name; several lines are joined by C{b", "}.
+        """
+        values = [value for key, value in self.items() if key.lower() == name]
+        return b", ".join(values) if values else None
+
+    def items(self) -> list[tuple[bytes, bytes]]:
+        """
+        All fields in order as (name as received, value), hop-by-hop ones included.
+        """
+        pairs = [line.partition(b":") for line in self.raw.split(b"\r\n") if line]
+        return [(name, value.strip(OWS)) for name, _, value in pairs]
 
 
 class RequestHead:
@@ -14,19 +131,182 @@ class RequestHead:
     A request head in its one normal form: routing, admission, logs and the forwarded request all read this.
 
     @ivar method: case-sensitive, a token (RFC 9110 section 9.1).
-    @ivar path: absolute, dot segments resolved, only unreserved characters decoded, no empty inner segments.
+    @ivar path: absolute, dot segments resolved, only unreserved characters decoded, no empty inner segments; C{b"*"}
+        for the asterisk-form of OPTIONS.
     @ivar query: the query as received, with its question mark, or C{b""}.
     @ivar minor: 1 for HTTP/1.1 (and HTTP/2), 0 for HTTP/1.0.
-    @ivar host: the authority of the request: Host, or that of an absolute-form target.
+    @ivar host: the authority of the request: Host, or that of an absolute-form target; C{b""} in HTTP/1.0 without one.
     @ivar fields: everything the header section said.
     """
 
     __slots__ = ("fields", "host", "method", "minor", "path", "query")
 
-    def __init__(self, method: bytes, path: bytes, query: bytes, minor: int, host: bytes, fields: FieldBlock) -> None:
+    def __init__(
+        self, method: bytes, path: bytes, query: bytes, minor: int, host: bytes, fields: RequestFields
+    ) -> None:
         self.method = method
         self.path = path
         self.query = query
         self.minor = minor
         self.host = host
         self.fields = fields
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method.decode('latin-1')} {self.path.decode('latin-1')}>"
+
+
+class RequestParser:
+    """
+    Turns the two parts of a head, request-line and header section, into a L{RequestHead}.
+
+    @ivar max_fields: the number of field lines above which a section is refused.
+    """
+
+    __slots__ = ("_table", "max_fields")
+
+    def __init__(self, max_fields: int = 100) -> None:
+        self.max_fields = max_fields
+        owned = HOP_BY_HOP | _SINGLETONS | _DROPPED | _READ
+        private = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+        self._table = LineTable(owned, (b"x-user-", b"x-internal-", b"x-forwarded-"), private)
+
+    def head(self, line: bytes, fields: RequestFields) -> RequestHead:
+        """
+        Parse a request-line, without its CRLF, over header fields already parsed.
+
+        @raise HeadError: the line, or the two together, are not acceptable.
+        """
+        method, target, minor = self.request_line(line)
+        if minor:
+            if not fields.host:
+                raise HeadError(Reason.INVALID_HOST, "The Host field is missing or empty.")
+        elif fields.chunked:
+            raise HeadError(Reason.INVALID_FRAMING, "Transfer-Encoding is not part of HTTP/1.0.")
+        match = clean_target(target) if method in METHODS else None
+        if match is None:
+            return self._unusual_head(method, target, minor, fields)
+        return RequestHead(method, match[1], match[2] or b"", minor, fields.host, fields)
+
+    def request_line(self, line: bytes) -> tuple[bytes, bytes, int]:
+        """
+        Take a request-line apart (RFC 9112 section 3) as far as it can be judged without the fields.
+
+        @return: method, target and minor version.
+        @raise HeadError: it is not three words, or the version is not spoken here.
+        """
+        parts = line.split(b" ")
+        if len(parts) != 3:
+            raise HeadError(Reason.MALFORMED_REQUEST, "The request line is not method, target and version.")
+        method, target, version = parts
+        if version == b"HTTP/1.1":
+            return method, target, 1
+        if version == b"HTTP/1.0":
+            return method, target, 0
+        reason = Reason.MALFORMED_REQUEST if is_version(version) is None else Reason.VERSION_UNSUPPORTED
+        raise HeadError(reason, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+
+    def _unusual_head(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> RequestHead:
+        # Everything that the fast path did not recognise as plain: other methods, other target forms, escapes, dots.
+        self._check_method(method)
+        if target == b"*" and method == b"OPTIONS":
+            return RequestHead(method, b"*", b"", minor, fields.host, fields)
+        authority, path, query = split_target(target)
+        if authority and minor and authority.lower() != fields.host.lower():
+            raise HeadError(Reason.INVALID_HOST, "The target's authority and the Host field differ.")
+        return RequestHead(method, path, query, minor, authority or fields.host, fields)
+
+    def _check_method(self, method: bytes) -> None:
+        if method in METHODS:
+            return
+        if is_token(method) is None:
+            raise HeadError(Reason.MALFORMED_REQUEST, "The method is not a token.")
+        if method in _REFUSED_METHODS and len(method) <= _LONGEST_METHOD:
+            raise HeadError(Reason.METHOD_NOT_ALLOWED)
+        raise HeadError(Reason.METHOD_UNKNOWN)
+
+    def fields(self, raw: bytes) -> RequestFields:
+        """
+        Parse a header section, without the CRLF that ends its last line.
+
+        @raise HeadError: it is malformed, ambiguous or too large.
+        """
+        fields = RequestFields(raw)
+        if not raw:
+            return fields
+        lines = raw.split(b"\r\n")
+        if len(lines) > self.max_fields:
+            raise HeadError(Reason.HEADERS_TOO_LARGE, "Too many header fields.")
+        relay: list[bytes] = []
+        owned: list[Field] = []
+        entries = self._table.entries
+        for line in lines:
+            entry = entries.get(line)
+            if entry is None:
+                entry = self._learn(line)
+            if isinstance(entry, bytes):
+                relay.append(entry)
+            else:
+                owned.append(entry)
+        self._settle(fields, owned, relay)
+        return fields
+
+    def _learn(self, line: bytes) -> bytes | Field:
+        if len(line) > _LONGEST_LINE:
+            raise HeadError(Reason.HEADERS_TOO_LARGE, "A header field is too long.")
+        entry = self._table.parse(line)
+        if isinstance(entry, Field) and entry.name == b"host":
+            entry.value = parse_authority(entry.value)
+        self._table.keep(line, entry)
+        return entry
+
+    def _settle(self, fields: RequestFields, owned: list[Field], relay: list[bytes]) -> None:
+        if len(owned) == 1 and owned[0].name == b"host":
+            fields.host = owned[0].value
+            fields.relay = b"".join(relay)
+            return
+        values = fields.owned
+        for field in owned:
+            name = field.name
+            if name in values:
+                if name in _SINGLETONS:
+                    reason = Reason.INVALID_HOST if name == b"host" else Reason.MALFORMED_REQUEST
+                    raise HeadError(reason, "A field that may occur once occurs twice.")
+                values[name] += b", " + field.value
+            else:
+                values[name] = field.value
+        fields.host = values.get(b"host", b"")
+        self._settle_framing(fields, values)
+        relay.extend(b"%b: %b\r\n" % (name.title(), values[name]) for name in _TRAVELS_ON if name in values)
+        self._settle_connection(fields, values, relay)
+
+    def _settle_framing(self, fields: RequestFields, values: dict[bytes, bytes]) -> None:
+        length = values.get(b"content-length")
+        coding = values.get(b"transfer-encoding")
+        if length is not None:
+            if coding is not None:
+                raise HeadError(Reason.INVALID_FRAMING, "Content-Length and Transfer-Encoding exclude each other.")
+            try:
+                fields.content_length = decimal(length)
+            except ValueError:
+                raise HeadError(Reason.INVALID_FRAMING, "Content-Length is not a number.") from None
+        elif coding is not None:
+            if coding.lower() != b"chunked":
+                raise HeadError(Reason.TRANSFER_CODING, "The only transfer coding understood is chunked.")
+            fields.chunked = True
+        expect = values.get(b"expect")
+        if expect is not None:
+            if expect.lower() != b"100-continue":
+                raise HeadError(Reason.EXPECTATION_FAILED)
+            fields.expect_continue = fields.chunked or bool(fields.content_length)
+
+    def _settle_connection(self, fields: RequestFields, values: dict[bytes, bytes], relay: list[bytes]) -> None:
+        connection = values.get(b"connection")
+        if connection is not None:
+            options = list_members(connection)
+            fields.close = b"close" in options
+            if b"upgrade" in options and b"upgrade" in values:
+                fields.upgrade = values[b"upgrade"].lower()
+            named = [option for option in options if option not in _NOT_NAMEABLE]
+            if named:
+                relay = drop_named(relay, named)
+        fields.relay = b"".join(relay)

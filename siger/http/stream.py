@@ -90,8 +90,8 @@ class Exchange(Protocol):
 
     def body_failed(self, reason: Reason) -> None:
         """
-        The request will never be complete (malformed, too large, too slow, cut short). The channel answers the client
-        itself where it still can; the exchange drops what it holds and must not let the request look complete upstream.
+        The request will never be complete (malformed, too slow, cut short). The exchange must not let it look complete
+        upstream, and ends the response: with a problem document where it still can, else by aborting.
         """
 
     def client_gone(self) -> None:
@@ -120,4 +120,9 @@ class Application(Protocol):
         Begin to answer C{head} on C{stream}.
 
         @return: the exchange, or C{None} when the whole answer was sent already.
+        """
+
+    def refuse(self, stream: Stream, reason: Reason, detail: str) -> None:
+        """
+        Send the whole answer to a request whose head could not be read.
         """

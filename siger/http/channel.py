@@ -1,0 +1,631 @@
+"""
+One HTTP/1.1 connection from a client: requests read strictly and in order, responses framed anew (RFC 9112).
+
+Theory of operation. A channel is in one of these states:
+
+    IDLE    between requests, or in the middle of a head
+    BODY    a request was handed to the application and more of its body is to come
+    WAIT    the request is complete, its response is not
+    DRAIN   the response is complete, the request's body is not: its rest is read and dropped, up to a cap
+    TUNNEL  the connection was upgraded; bytes pass as they are
+    LINGER  everything was said; input is dropped for a moment so that the last response is not lost by a reset
+    CLOSED  nothing more happens
+
+One request is in progress at a time; what a client pipelines waits in a bounded buffer, so responses are in order. A
+connection on which anything was unclear is never read as HTTP again: the answer says C{Connection: close}, and then
+C{LINGER} (RFC 9112 section 9.6) ends it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from siger.config.settings import Limits
+from siger.errors import Reason
+from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder
+from siger.http.deadlines import NEVER, Deadlines
+from siger.http.fields import HeadError
+from siger.http.grammar import stray_control
+from siger.http.problem import PHRASES
+from siger.http.request import RequestFields, RequestHead, RequestParser
+from siger.http.stream import Application, Exchange
+from siger.http.transport import Transport, half_close, unacknowledged
+
+__all__ = ["Channel", "ChannelContext"]
+
+IDLE: Final = 0
+BODY: Final = 1
+WAIT: Final = 2
+DRAIN: Final = 3
+TUNNEL: Final = 4
+LINGER: Final = 5
+CLOSED: Final = 6
+
+_PIPELINE_BUFFER: Final = 65536
+_DRAIN_CAP: Final = 65536
+_DRAIN_SECONDS: Final = 5.0
+_RATE_GRACE: Final = 5.0
+_MAX_BLANK_LINES: Final = 4
+_JOIN_BELOW: Final = 16384
+
+_NO_FIELDS: Final = RequestFields(b"")
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+STATUS_LINES: Final[dict[int, bytes]] = {
+    status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in PHRASES.items()
+}
+
+
+class ChannelContext:
+    """
+    What all channels of a gateway share.
+
+    @ivar draining: no connection is kept any more.
+    @ivar channels: the open ones.
+    """
+
+    __slots__ = ("application", "channels", "deadlines", "draining", "limits", "parser")
+
+    def __init__(self, application: Application, limits: Limits, deadlines: Deadlines) -> None:
+        self.application = application
+        self.limits = limits
+        self.deadlines = deadlines
+        self.parser = RequestParser(limits.header_count)
+        self.draining = False
+        self.channels: set[Channel] = set()
+
+
+class Channel:
+    """
+    The state of one connection; offers L{siger.http.stream.Stream} to whatever answers its requests.
+
+    @ivar peer: the socket's peer address as text, without port.
+    @ivar secure: whether the connection is TLS.
+    @ivar deadline: when to give up waiting for the client; see L{siger.http.deadlines}.
+    """
+
+    __slots__ = (
+        "_blank_lines",
+        "_body_due",
+        "_buffer",
+        "_chunked",
+        "_context",
+        "_decoder",
+        "_delimited_by_close",
+        "_drain_left",
+        "_ended",
+        "_exchange",
+        "_fields",
+        "_head_only",
+        "_keep",
+        "_linger",
+        "_looping",
+        "_minor",
+        "_raw",
+        "_read_ended",
+        "_reading_paused",
+        "_requests",
+        "_responded",
+        "_scanned",
+        "_state",
+        "_unacknowledged",
+        "_write_paused",
+        "deadline",
+        "peer",
+        "secure",
+        "transport",
+    )
+
+    def __init__(self, context: ChannelContext, transport: Transport, peer: bytes, secure: bool) -> None:
+        self._context = context
+        self.transport = transport
+        self.peer = peer
+        self.secure = secure
+        self._state = IDLE
+        self._buffer = b""
+        self._scanned = 0
+        self._blank_lines = 0
+        self._raw = b""
+        self._fields = _NO_FIELDS
+        self._exchange: Exchange | None = None
+        self._decoder: LengthDecoder | ChunkedDecoder | None = None
+        self._requests = 0
+        self._minor = 1
+        self._keep = True
+        self._linger = False
+        self._head_only = False
+        self._responded = False
+        self._ended = True
+        self._chunked = False
+        self._delimited_by_close = False
+        self._read_ended = False
+        self._looping = False
+        self._reading_paused = False
+        self._write_paused = False
+        self._unacknowledged = -1
+        self._drain_left = 0
+        self._body_due = 0.0
+        self.deadline = context.deadlines.now + context.limits.header_timeout
+        context.channels.add(self)
+        context.deadlines.add(self)
+
+    def __repr__(self) -> str:
+        state = ("idle", "body", "wait", "drain", "tunnel", "linger", "closed")[self._state]
+        return f"<Channel {self.peer.decode('latin-1')} [{state}, {self._requests} requests]>"
+
+    # What arrives.
+
+    def data_received(self, data: bytes) -> None:
+        """
+        Take bytes from the connection.
+        """
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        self._looping = True
+        try:
+            while data:
+                state = self._state
+                if state == IDLE and not self._write_paused:
+                    if data[0] == 13:
+                        data = self._skip_blank_lines(data)
+                    end = data.find(b"\r\n\r\n")
+                    if end < 0:
+                        self._await_head(data)
+                        return
+                    data = self._begin(data, end)
+                elif state == BODY or state == DRAIN:  # noqa: SIM109  (a tuple costs a lookup each)
+                    data = self._read_body(data)
+                else:
+                    self._take_other(data)
+                    return
+        finally:
+            self._looping = False
+
+    def _take_other(self, data: bytes) -> None:
+        # What comes while no request can be read.
+        state = self._state
+        if state == WAIT or state == IDLE:  # noqa: SIM109
+            self._buffer = data
+            if len(data) > _PIPELINE_BUFFER:
+                self._pause_reading()
+        elif state == TUNNEL and self._exchange is not None:
+            self._exchange.body_received(data)
+        elif state == LINGER:
+            self._drain_left -= len(data)
+            if self._drain_left < 0:
+                self._abort()
+
+    def _skip_blank_lines(self, data: bytes) -> bytes:
+        # RFC 9112 section 2.2 asks to ignore at least one; a flood of them is not a request.
+        while data.startswith(b"\r\n") and self._blank_lines < _MAX_BLANK_LINES:
+            self._blank_lines += 1
+            data = data[2:]
+        return data
+
+    def _await_head(self, data: bytes) -> None:
+        # Judge what is there: a head that can no longer become valid is refused now, not when its time is over.
+        if not data:
+            return
+        limits = self._context.limits
+        line_end = data.find(b"\r\n")
+        try:
+            if stray_control(data, max(0, self._scanned - 1)) is not None or line_end == 0:
+                raise HeadError(Reason.MALFORMED_REQUEST, "The request head holds a control character.")
+            if line_end < 0:
+                if len(data) > limits.request_line:
+                    raise HeadError(Reason.URI_TOO_LONG)
+            elif line_end > limits.request_line:
+                raise HeadError(Reason.URI_TOO_LONG)
+            elif len(data) - line_end > limits.header_bytes + 4:
+                raise HeadError(Reason.HEADERS_TOO_LARGE)
+            elif self._scanned <= line_end + 1:
+                self._context.parser.request_line(data[:line_end])
+        except HeadError as error:
+            self._refuse(error.reason, error.detail)
+            return
+        if not self._scanned:
+            self.deadline = self._context.deadlines.now + limits.header_timeout
+        self._scanned = len(data)
+        self._buffer = data
+
+    def _begin(self, data: bytes, end: int) -> bytes:
+        # Hands one request to the application; returns what follows its head.
+        context = self._context
+        limits = context.limits
+        line_end = data.find(b"\r\n", 0, end + 2)
+        try:
+            if line_end > limits.request_line:
+                raise HeadError(Reason.URI_TOO_LONG)
+            if end - line_end > limits.header_bytes:
+                raise HeadError(Reason.HEADERS_TOO_LARGE)
+            raw = data[line_end + 2 : end]
+            if raw != self._raw:
+                self._fields = context.parser.fields(raw)
+                self._raw = raw
+            fields = self._fields
+            head = context.parser.head(data[:line_end], fields)
+        except HeadError as error:
+            self._raw = b""
+            self._fields = _NO_FIELDS
+            self._refuse(error.reason, error.detail)
+            return b""
+        self._scanned = self._blank_lines = 0
+        self._requests += 1
+        self._minor = head.minor
+        self._keep = not (fields.close or head.minor == 0 or context.draining or self._requests >= limits.max_requests)
+        self._head_only = head.method == b"HEAD"
+        self._responded = self._ended = False
+        if fields.chunked:
+            self._expect_body(ChunkedDecoder())
+        elif fields.content_length:
+            self._expect_body(LengthDecoder(fields.content_length))
+        else:
+            self._state = WAIT
+            self.deadline = NEVER
+        self._hand_over(head)
+        return data[end + 4 :]
+
+    def _expect_body(self, decoder: LengthDecoder | ChunkedDecoder) -> None:
+        self._decoder = decoder
+        self._state = BODY
+        self._body_due = 0.0
+        self.deadline = self._context.deadlines.now + self._context.limits.body_timeout
+
+    def _hand_over(self, head: RequestHead) -> None:
+        exchange = self._context.application(head, self)
+        if not self._ended:
+            self._exchange = exchange
+            if self._write_paused and exchange is not None:
+                exchange.pause_response()
+
+    def _read_body(self, data: bytes) -> bytes:
+        # Returns what follows the body.
+        decoder = self._decoder
+        if decoder is None:
+            return b""
+        try:
+            payload, rest = decoder.feed(data)
+        except BodyError:
+            self._fail_body(Reason.INVALID_FRAMING)
+            return b""
+        if self._state == DRAIN:
+            self._drain_left -= len(payload)
+            if self._drain_left < 0:
+                self._start_linger()
+                return b""
+        else:
+            self._note_progress(len(data))
+            if payload and self._exchange is not None:
+                self._exchange.body_received(payload)
+        if rest is None or self._decoder is None:
+            return b""
+        self._body_complete(decoder.trailers)
+        return rest
+
+    def _note_progress(self, count: int) -> None:
+        limits = self._context.limits
+        now = self._context.deadlines.now
+        self.deadline = now + limits.body_timeout
+        if limits.min_body_rate:
+            if not self._body_due:
+                self._body_due = now + _RATE_GRACE
+            self._body_due += count / limits.min_body_rate
+            self.deadline = min(self.deadline, self._body_due)
+
+    def _body_complete(self, trailers: bytes) -> None:
+        self._decoder = None
+        if self._state == DRAIN:
+            self._next_request()
+            return
+        self._state = WAIT
+        self.deadline = NEVER
+        if self._exchange is not None:
+            self._exchange.body_finished(trailers)
+
+    def _fail_body(self, reason: Reason) -> None:
+        self._keep = False
+        self._linger = True
+        if self._state == DRAIN:
+            self._start_linger()
+            return
+        if self._exchange is not None:
+            self._exchange.body_failed(reason)
+        if not self._ended:
+            self._abort()
+
+    def _refuse(self, reason: Reason, detail: str = "") -> None:
+        self._requests += 1
+        self._keep = False
+        self._linger = True
+        self._minor = 1
+        self._head_only = False
+        self._responded = self._ended = False
+        self._state = WAIT
+        self._context.application.refuse(self, reason, detail)
+
+    def read_ended(self) -> None:
+        """
+        The client will send no more.
+        """
+        state = self._state
+        self._read_ended = True
+        if state == IDLE and self._buffer:
+            self._refuse(Reason.MALFORMED_REQUEST, "The request head ended early.")
+        elif state == BODY:
+            self._fail_body(Reason.INCOMPLETE_BODY)
+        elif state == WAIT or state == TUNNEL:  # noqa: SIM109
+            # Whether it closed or only half-closed cannot be told; nobody waiting is the rule, so work is stopped.
+            self._abort()
+        else:
+            self._close()
+
+    def connection_lost(self) -> None:
+        """
+        The connection is gone.
+        """
+        self._state = CLOSED
+        self.deadline = NEVER
+        self._context.channels.discard(self)
+        self._context.deadlines.discard(self)
+        exchange, self._exchange = self._exchange, None
+        self._ended = True
+        if exchange is not None:
+            exchange.client_gone()
+
+    # What is sent: siger.http.stream.Stream.
+
+    def send_interim(self, status: int, lines: bytes) -> None:
+        """
+        See L{siger.http.stream.Stream.send_interim}.
+        """
+        if self._minor == 1 and not self._responded:
+            self.transport.write(b"%b%b\r\n" % (_status_line(status, PHRASES.get(status, b"")), lines))
+
+    def send_response(
+        self, status: int, phrase: bytes, lines: bytes, length: int | None, body: bytes, end: bool
+    ) -> None:
+        """
+        See L{siger.http.stream.Stream.send_response}.
+        """
+        if self._responded:
+            return
+        self._responded = True
+        line = STATUS_LINES.get(status)
+        if line is None or PHRASES[status] != phrase:
+            line = _status_line(status, phrase)
+        if self._head_only or status == 204 or status == 304:
+            framing = b"" if length is None or status == 204 else b"Content-Length: %d\r\n" % length
+            body = b""
+        else:
+            framing = self._frame(length, body, end)
+            if self._chunked and body:
+                body = b"%x\r\n%b\r\n" % (len(body), body)
+        if not self._keep or self._decoder is not None:
+            framing += self._closing_line()
+        if len(body) < _JOIN_BELOW:
+            self.transport.write(b"".join((line, lines, framing, b"\r\n", body)))
+        else:
+            self.transport.write(b"".join((line, lines, framing, b"\r\n")))
+            self.transport.write(body)
+        if end:
+            self._end()
+
+    def _frame(self, length: int | None, body: bytes, end: bool) -> bytes:
+        if length is None and end:
+            length = len(body)
+        if length is not None:
+            self._chunked = False
+            return b"Content-Length: %d\r\n" % length
+        if self._minor == 1:
+            self._chunked = True
+            return b"Transfer-Encoding: chunked\r\n"
+        self._delimited_by_close = True
+        self._chunked = self._keep = False
+        return b""
+
+    def _closing_line(self) -> bytes:
+        # A response that overtakes its request's body keeps the connection only if the rest is known to be short
+        # and already on its way (RFC 9112 section 9.3).
+        decoder = self._decoder
+        if decoder is not None:
+            short = isinstance(decoder, LengthDecoder) and decoder.remaining <= _DRAIN_CAP
+            if not short or self._fields.expect_continue:
+                self._keep = False
+                self._linger = True
+        return b"" if self._keep else b"Connection: close\r\n"
+
+    def send_body(self, data: bytes) -> None:
+        """
+        See L{siger.http.stream.Stream.send_body}.
+        """
+        if self._ended or not data or self._head_only:
+            return
+        if not self._chunked:
+            self.transport.write(data)
+        elif len(data) < _JOIN_BELOW:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self.transport.write(b"%x\r\n" % len(data))
+            self.transport.write(data)
+            self.transport.write(b"\r\n")
+
+    def end_response(self, trailers: bytes) -> None:
+        """
+        See L{siger.http.stream.Stream.end_response}.
+        """
+        if self._ended:
+            return
+        if self._chunked and not self._head_only:
+            self.transport.write(b"0\r\n%b\r\n" % trailers if trailers else _LAST_CHUNK)
+        self._end()
+
+    def abort_response(self) -> None:
+        """
+        See L{siger.http.stream.Stream.abort_response}.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        self._exchange = None
+        if self._delimited_by_close:
+            self._abort()
+        else:
+            # What was written still goes out; the missing rest is what tells the client.
+            self._close()
+
+    def pause_body(self) -> None:
+        """
+        See L{siger.http.stream.Stream.pause_body}.
+        """
+        if self._state == BODY or self._state == TUNNEL:
+            self._pause_reading()
+            self.deadline = NEVER
+
+    def resume_body(self) -> None:
+        """
+        See L{siger.http.stream.Stream.resume_body}.
+        """
+        if self._state == BODY:
+            now = self._context.deadlines.now
+            self._body_due = max(self._body_due, now + _RATE_GRACE)
+            self.deadline = now + self._context.limits.body_timeout
+            self._resume_reading()
+        elif self._state == TUNNEL:
+            self._resume_reading()
+
+    def upgrade(self, lines: bytes) -> bytes:
+        """
+        Answer 101 and pass bytes as they are from now on (RFC 9110 section 7.8).
+
+        @return: what the client sent behind its request.
+        """
+        early, self._buffer = self._buffer, b""
+        self._responded = True
+        self._state = TUNNEL
+        self._keep = self._chunked = False
+        self.deadline = NEVER
+        self.transport.write(STATUS_LINES[101] + lines + b"\r\n")
+        self._resume_reading()
+        return early
+
+    def _end(self) -> None:
+        self._ended = True
+        self._exchange = None
+        self._chunked = False
+        if self._decoder is not None and self._keep:
+            self._state = DRAIN
+            self._drain_left = _DRAIN_CAP
+            self.deadline = self._context.deadlines.now + _DRAIN_SECONDS
+            self._resume_reading()
+        elif self._linger:
+            self._start_linger()
+        elif self._keep:
+            self._next_request()
+        else:
+            self._close()
+
+    def _next_request(self) -> None:
+        self._state = IDLE
+        self.deadline = self._context.deadlines.now + self._context.limits.keepalive_timeout
+        if self._reading_paused:
+            self._resume_reading()
+        if self._buffer and not self._looping:
+            self._read_held()
+
+    def _read_held(self) -> None:
+        data, self._buffer = self._buffer, b""
+        self.data_received(data)
+
+    # Ends.
+
+    def _start_linger(self) -> None:
+        self._buffer = b""
+        self._decoder = None
+        self._state = LINGER
+        self._drain_left = _DRAIN_CAP
+        self.deadline = self._context.deadlines.now + _DRAIN_SECONDS
+        self._resume_reading()
+        if self._read_ended or not half_close(self.transport):
+            self._close()
+
+    def _close(self) -> None:
+        self._state = CLOSED
+        self._buffer = b""
+        self._decoder = None
+        self.deadline = self._context.deadlines.now + self._context.limits.write_timeout
+        self.transport.loseConnection()
+
+    def _abort(self) -> None:
+        self._state = CLOSED
+        self._decoder = None
+        self.transport.abortConnection()
+
+    def deadline_passed(self) -> None:
+        """
+        The client took too long.
+        """
+        state = self._state
+        if state == IDLE and self._scanned:
+            self._refuse(Reason.REQUEST_TIMEOUT)
+        elif state == BODY:
+            self._fail_body(Reason.REQUEST_TIMEOUT)
+        elif state == IDLE:
+            self._close()
+        elif state != LINGER and self._still_reading():
+            self.deadline = self._context.deadlines.now + self._context.limits.write_timeout
+        else:
+            self._abort()
+
+    def _still_reading(self) -> bool:
+        before, self._unacknowledged = self._unacknowledged, unacknowledged(self.transport)
+        return self._unacknowledged >= 0 and self._unacknowledged != before
+
+    def drain(self, idle: bool) -> None:
+        """
+        Keep the connection for no further request.
+
+        @param idle: close it now if no request is in progress on it.
+        """
+        if self._state == IDLE and idle and not self._buffer:
+            self._close()
+        self._keep = False
+
+    # Backpressure.
+
+    def _pause_reading(self) -> None:
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.transport.pauseProducing()
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused:
+            self._reading_paused = False
+            self.transport.resumeProducing()
+
+    def writing_paused(self) -> None:
+        """
+        The transport holds more than it should: the client reads slowly.
+        """
+        self._write_paused = True
+        self._unacknowledged = unacknowledged(self.transport)
+        if self._state != BODY:
+            self.deadline = self._context.deadlines.now + self._context.limits.write_timeout
+        if self._exchange is not None:
+            self._exchange.pause_response()
+
+    def writing_resumed(self) -> None:
+        """
+        The transport can take more.
+        """
+        self._write_paused = False
+        if self._state == WAIT or self._state == TUNNEL:
+            self.deadline = NEVER
+        if self._exchange is not None:
+            self._exchange.resume_response()
+        elif self._state == IDLE and self._buffer and not self._looping:
+            self._read_held()
+
+
+def _status_line(status: int, phrase: bytes) -> bytes:
+    return STATUS_LINES[status] if PHRASES.get(status) == phrase else b"HTTP/1.1 %d %b\r\n" % (status, phrase)

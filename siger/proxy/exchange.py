@@ -1,0 +1,420 @@
+"""
+One proxied request: from its head to the end of its response, on one instance or, if that cannot even be reached, on
+another.
+
+Theory of operation. An exchange stands between a L{Stream <siger.http.stream.Stream>} (the client) and an
+L{UpstreamConnection} (the instance) and passes on what either says, with the other's backpressure. It ends once:
+L{Exchange._finish} gives back what it held and reports it. Until the response head was sent, a failure becomes a
+problem document; after that, an unclean end.
+
+A request is sent a second time in two cases only, when nothing can have happened yet (RFC 9110 section 9.2.2): the
+connection could not be made, so no byte was sent; or it had served before and died without a byte of this response,
+the method is idempotent, and there is no body. Either happens at most once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from siger.errors import Reason
+from siger.http.body import encode_chunk
+from siger.http.problem import send_problem
+from siger.proxy import websocket
+from siger.proxy.forwarding import request_head
+
+if TYPE_CHECKING:
+    from siger.balancing.instances import Endpoint
+    from siger.balancing.service import Service
+    from siger.config.settings import ServiceSettings
+    from siger.http.request import RequestHead
+    from siger.http.response import ResponseHead
+    from siger.http.stream import Stream
+    from siger.observe.observer import Observer, RouteStats, ServiceStats
+    from siger.policy.forwarded import Forwarding
+    from siger.proxy.connection import UpstreamConnection
+    from siger.proxy.pool import Pool
+
+__all__ = ["Exchange", "ProxyContext"]
+
+_REPLAYABLE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
+_MAX_ATTEMPTS: Final = 2
+
+
+class ProxyContext:
+    """
+    What all exchanges of a gateway share.
+    """
+
+    __slots__ = ("forwarding", "make_pool", "observer")
+
+    def __init__(
+        self, observer: Observer, forwarding: Forwarding, make_pool: Callable[[Endpoint, ServiceSettings], Pool]
+    ) -> None:
+        self.observer = observer
+        self.forwarding = forwarding
+        self.make_pool = make_pool
+
+
+class Exchange:
+    """
+    One request and its response.
+    """
+
+    __slots__ = (
+        "_attempts",
+        "_bytes_in",
+        "_bytes_out",
+        "_client",
+        "_connection",
+        "_context",
+        "_done",
+        "_endpoint",
+        "_first_byte",
+        "_head",
+        "_held",
+        "_pool",
+        "_request_complete",
+        "_request_id",
+        "_route",
+        "_service",
+        "_settings",
+        "_start",
+        "_status",
+        "_stream",
+        "_target",
+        "_tried",
+        "_upgrade",
+    )
+
+    def __init__(
+        self,
+        context: ProxyContext,
+        head: RequestHead,
+        stream: Stream,
+        service: Service,
+        settings: ServiceSettings,
+        route: RouteStats,
+        target: bytes,
+        request_id: bytes,
+        client: bytes,
+        start: float,
+    ) -> None:
+        self._context = context
+        self._head = head
+        self._stream = stream
+        self._service = service
+        self._settings = settings
+        self._route = route
+        self._target = target
+        self._request_id = request_id
+        self._client = client
+        self._start = start
+        self._endpoint: Endpoint | None = None
+        self._pool: Pool | None = None
+        self._connection: UpstreamConnection | None = None
+        self._tried: list[Endpoint] | None = None
+        self._held: list[bytes] | None = None
+        self._attempts = 0
+        self._status = 0
+        self._first_byte = 0.0
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._upgrade = False
+        self._done = False
+        fields = head.fields
+        self._request_complete = not (fields.chunked or fields.content_length)
+
+    def __repr__(self) -> str:
+        state = "done" if self._done else f"status {self._status}" if self._status else "no response"
+        return f"<Exchange {self._request_id.decode()} [{state}, {self._attempts} attempts]>"
+
+    # Beginning.
+
+    def begin(self) -> Exchange | None:
+        """
+        Choose an instance and send the request, or answer it here.
+
+        @return: itself, or C{None} if it has ended already.
+        """
+        self._context.observer.in_flight += 1
+        fields = self._head.fields
+        length = fields.content_length
+        if length is not None and length > self._settings.max_body:
+            self._refuse(Reason.BODY_TOO_LARGE)
+        elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._head):
+            self._begin_upgrade()
+        else:
+            self._choose()
+        return None if self._done else self
+
+    def _begin_upgrade(self) -> None:
+        fault = websocket.check_handshake(self._head)
+        if fault is not None:
+            self._refuse(fault)
+            return
+        self._upgrade = True
+        self._choose()
+
+    def _choose(self, otherwise: Reason = Reason.NO_INSTANCE) -> None:
+        tried = self._tried
+        endpoint = self._service.balancer.pick() if tried is None else self._service.balancer.pick(tried)
+        if endpoint is None:
+            self._refuse(otherwise)
+            return
+        self._endpoint = endpoint
+        endpoint.inflight += 1
+        pool = endpoint.pool
+        if pool is None:
+            pool = self._context.make_pool(endpoint, self._settings)
+            endpoint.pool = pool
+        self._pool = pool  # type: ignore[assignment]
+        # An upgrade takes its connection with it, so it gets one of its own.
+        connection = None if self._upgrade else self._pool.checkout()  # type: ignore[union-attr]
+        if connection is not None:
+            self.connected(connection)
+        else:
+            self._await_connection()
+
+    def _await_connection(self) -> None:
+        if not self._request_complete:
+            self._stream.pause_body()
+        assert self._pool is not None
+        self._pool.wait(self)
+
+    def connected(self, connection: UpstreamConnection) -> None:
+        """
+        Send the request head on this connection, and what was held of the body.
+        """
+        endpoint = self._endpoint
+        assert endpoint is not None
+        self._attempts += 1
+        self._connection = connection
+        stream = self._stream
+        request = request_head(
+            self._head,
+            self._target,
+            self._request_id,
+            self._settings,
+            endpoint,
+            stream.peer,
+            stream.secure,
+            self._context.forwarding,
+        )
+        if self._upgrade:
+            connection.exclusive = True
+            request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
+        connection.begin(self, request, self._head.method == b"HEAD", not self._request_complete)
+        if self._held is not None:
+            held, self._held = self._held, None
+            for piece in held:
+                connection.send_body(piece)
+        if not self._request_complete:
+            stream.resume_body()
+
+    def connect_failed(self, reason: Reason) -> None:
+        """
+        There is no connection to this instance: try another, once. No byte was sent.
+        """
+        self._attempts += 1
+        endpoint = self._endpoint
+        if self._attempts >= _MAX_ATTEMPTS or endpoint is None:
+            self._refuse(reason)
+            return
+        self._tried = [endpoint]
+        self._release()
+        self._choose(otherwise=reason)
+
+    # The request's body: siger.http.stream.Exchange.
+
+    def body_received(self, data: bytes) -> None:
+        """
+        Pass on some of the body, or of a tunnel's bytes.
+        """
+        self._bytes_in += len(data)
+        if self._bytes_in > self._settings.max_body and not self._upgrade:
+            self._refuse(Reason.BODY_TOO_LARGE)
+            return
+        if self._head.fields.chunked:
+            data = encode_chunk(data)
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        if self._connection is not None:
+            self._connection.send_body(data)
+        elif self._held is None:
+            self._held = [data]
+        else:
+            self._held.append(data)
+
+    def body_finished(self, trailers: bytes) -> None:
+        """
+        The request is complete.
+        """
+        self._request_complete = True
+        if self._head.fields.chunked:
+            self._send(b"0\r\n%b\r\n" % trailers)
+        if self._connection is not None:
+            self._connection.request_sent()
+
+    def body_failed(self, reason: Reason) -> None:
+        """
+        The request will never be complete: the instance must not take it for complete.
+        """
+        self._refuse(reason)
+
+    def client_gone(self) -> None:
+        """
+        Nobody waits for the response any more.
+        """
+        if not self._done:
+            if self._upgrade and self._status == 101 and self._connection is not None:
+                self._connection.hang_up()
+                self._connection = None
+                self._finish(None)
+            else:
+                self._finish(Reason.CLIENT_GONE)
+
+    def pause_response(self) -> None:
+        """
+        The client reads slowly.
+        """
+        if self._connection is not None:
+            self._connection.pause_response()
+
+    def resume_response(self) -> None:
+        """
+        The client caught up.
+        """
+        if self._connection is not None:
+            self._connection.resume_response()
+
+    # The response: siger.proxy.connection.Recipient.
+
+    def interim_received(self, head: ResponseHead) -> None:
+        """
+        Pass on a 1xx response.
+        """
+        self._stream.send_interim(head.status, head.relay)
+
+    def switched(self, head: ResponseHead) -> bool:
+        """
+        Become a tunnel, if that was asked for.
+        """
+        stream = self._stream
+        upgrade = getattr(stream, "upgrade", None)
+        if not self._upgrade or upgrade is None or not websocket.accepts(self._head, head):
+            return False
+        self._status = 101
+        self._first_byte = monotonic()
+        early = upgrade(websocket.response_lines(head))
+        if early:
+            self.body_received(early)
+        return True
+
+    def response_received(self, head: ResponseHead, body: bytes, complete: bool) -> None:
+        """
+        Pass on the final head and what came with it.
+        """
+        self._first_byte = monotonic()
+        self._status = head.status
+        self._bytes_out = len(body)
+        lines = b"%bX-Request-ID: %b\r\n" % (head.relay, self._request_id)
+        if complete:
+            # The connection is back in its pool, or closed.
+            self._connection = None
+        self._stream.send_response(head.status, head.phrase, lines, head.length, body, complete)
+        if complete:
+            self._finish(None)
+
+    def response_data(self, data: bytes) -> None:
+        """
+        Pass on more of the body, or of a tunnel's bytes.
+        """
+        self._bytes_out += len(data)
+        self._stream.send_body(data)
+
+    def response_finished(self, trailers: bytes) -> None:
+        """
+        The response is complete.
+        """
+        self._connection = None
+        self._stream.end_response(trailers)
+        self._finish(None)
+
+    def upstream_failed(self, reason: Reason, replayable: bool) -> None:
+        """
+        The instance failed: send the request again if that is safe, else say so.
+        """
+        self._connection = None
+        safe = replayable and self._request_complete and not self._bytes_in and not self._upgrade
+        if safe and self._attempts < _MAX_ATTEMPTS and self._head.method in _REPLAYABLE:
+            assert self._pool is not None
+            self._pool.wait(self)
+        else:
+            self._refuse(reason)
+
+    def pause_request(self) -> None:
+        """
+        The instance reads slowly.
+        """
+        self._stream.pause_body()
+
+    def resume_request(self) -> None:
+        """
+        The instance caught up.
+        """
+        self._stream.resume_body()
+
+    # Ending.
+
+    def _refuse(self, reason: Reason) -> None:
+        # Ends the exchange with a problem document, or by breaking off what was begun.
+        if self._done:
+            return
+        if self._status:
+            self._finish(reason)
+            self._stream.abort_response()
+            return
+        self._status = reason.status
+        self._finish(reason)
+        send_problem(self._stream, self._head.method, reason, self._request_id)
+
+    def _release(self) -> None:
+        endpoint, self._endpoint = self._endpoint, None
+        if endpoint is not None:
+            endpoint.inflight -= 1
+
+    def _finish(self, reason: Reason | None) -> None:
+        if self._done:
+            return
+        self._done = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        elif self._pool is not None and reason is not None:
+            self._pool.cancel(self)
+        endpoint = self._endpoint
+        instance = b"" if endpoint is None else endpoint.label
+        self._release()
+        observer = self._context.observer
+        observer.in_flight -= 1
+        stats: ServiceStats = self._service.route
+        observer.finish(
+            self._route,
+            self._head.method,
+            self._head.path,
+            self._status or Reason.CLIENT_GONE.status,
+            reason,
+            self._start,
+            self._first_byte,
+            monotonic(),
+            self._bytes_in,
+            self._bytes_out,
+            self._request_id,
+            self._client,
+            stats,
+            instance,
+            self._attempts,
+        )

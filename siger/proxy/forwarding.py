@@ -1,0 +1,77 @@
+"""
+The request head that an instance gets: our own, made of the client's lines and the gateway's (RFC 9110 section 7.6).
+"""
+
+from __future__ import annotations
+
+from siger.balancing.instances import Endpoint
+from siger.config.settings import ServiceSettings
+from siger.http.fields import drop_named
+from siger.http.request import RequestFields, RequestHead
+from siger.policy.forwarded import Forwarding, via_line
+
+__all__ = ["request_head"]
+
+
+def request_head(
+    head: RequestHead,
+    target: bytes,
+    request_id: bytes,
+    settings: ServiceSettings,
+    endpoint: Endpoint,
+    peer: bytes,
+    secure: bool,
+    forwarding: Forwarding,
+) -> bytes:
+    """
+    Write the head for one attempt.
+
+    Everything but the request line and the request id follows from the header section, the connection it came on and
+    the service, and sections repeat: so that part is kept with the section.
+    """
+    fields = head.fields
+    if fields.tail_key is not settings:
+        fields.tail = _gateway_lines(head, settings, peer, secure, forwarding)
+        fields.tail_key = settings
+    host = b"" if settings.host == "preserve" and head.host else _host_line(settings, endpoint)
+    return b"".join(
+        (head.method, b" ", target, b" HTTP/1.1\r\n", host, fields.tail, b"X-Request-ID: ", request_id, b"\r\n\r\n")
+    )
+
+
+def _host_line(settings: ServiceSettings, endpoint: Endpoint) -> bytes:
+    named = settings.host not in ("preserve", "instance")
+    return b"Host: %b\r\n" % (settings.host.encode("ascii") if named else endpoint.label)
+
+
+def _gateway_lines(
+    head: RequestHead, settings: ServiceSettings, peer: bytes, secure: bool, forwarding: Forwarding
+) -> bytes:
+    fields = head.fields
+    host = b"Host: %b\r\n" % head.host if settings.host == "preserve" and head.host else b""
+    return b"".join(
+        (
+            host,
+            _relayed(fields, settings),
+            _framing(fields),
+            forwarding.lines(peer, fields.owned, head.host, secure),
+            via_line(fields.owned, head.minor),
+        )
+    )
+
+
+def _relayed(fields: RequestFields, settings: ServiceSettings) -> bytes:
+    if settings.forward_authorization or b"authorization" not in fields.owned:
+        return fields.relay
+    lines = [line + b"\r\n" for line in fields.relay.split(b"\r\n") if line]
+    return b"".join(drop_named(lines, [b"authorization"]))
+
+
+def _framing(fields: RequestFields) -> bytes:
+    if fields.chunked:
+        framing = b"Transfer-Encoding: chunked\r\n"
+    elif fields.content_length is not None:
+        framing = b"Content-Length: %d\r\n" % fields.content_length
+    else:
+        return b""
+    return framing + b"Expect: 100-continue\r\n" if fields.expect_continue else framing

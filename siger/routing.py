@@ -1,0 +1,131 @@
+"""
+Which service a request is for: C{/services/{name}/*} always, and the configured routes.
+
+Routes are compared most specific first: an exact host before any host, a longer path before a shorter one, named
+methods before all of them. The table is built once; a lookup allocates nothing but the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from attrs import frozen
+
+from siger.config.settings import RouteSettings
+
+__all__ = ["SERVICES_PREFIX", "SERVICES_TEMPLATE", "Route", "RouteTable"]
+
+SERVICES_PREFIX: Final = b"/services/"
+SERVICES_TEMPLATE: Final = "/services/{serviceName}/*"
+
+
+@frozen
+class Route:
+    """
+    A configured way to a service.
+
+    @ivar settings: as written.
+    @ivar template: what metrics and logs call it.
+    @ivar service: the service's name.
+    @ivar host: in lower case; begins with a dot for everything below a domain; C{b""} for any.
+    @ivar methods: empty for all.
+    """
+
+    settings: RouteSettings
+    template: str
+    service: bytes
+    host: bytes
+    methods: frozenset[bytes]
+    _prefix: re.Pattern[bytes]
+    _strip: bytes
+    _rewrite: bytes
+
+    def takes_host(self, name: bytes) -> bool:
+        """
+        Whether the route is for this host, in lower case and without port.
+        """
+        host = self.host
+        return not host or host == name or (host.startswith(b".") and name.endswith(host))
+
+    def target(self, path: bytes) -> bytes | None:
+        """
+        The path as the instance gets it, or C{None} if the route does not cover this path.
+        """
+        match = self._prefix.match(path)
+        if match is None:
+            return None
+        if self._strip:
+            path = path[len(self._strip) :]
+        elif self._rewrite:
+            path = path[match.end() :]
+        path = self._rewrite + path
+        return path if path.startswith(b"/") else b"/" + path
+
+    @property
+    def rank(self) -> tuple[bool, bool, int, int, int, bool]:
+        """
+        Its place among all routes: exact hosts, then domains, then any; more segments first, then fewer placeholders,
+        then longer paths; named methods before all methods.
+        """
+        path = self.settings.path
+        segments = len([segment for segment in path.split("/") if segment])
+        wild = self.host.startswith(b".")
+        return (not self.host, wild, -segments, path.count("{"), -len(path) - len(self.host), not self.methods)
+
+
+def _prefix_pattern(path: str) -> re.Pattern[bytes]:
+    # A prefix ends at a segment's border: "/v1" covers "/v1" and "/v1/x" but not "/v10".
+    pieces = re.split(r"\{[^/{}]*\}", path.rstrip("/"))
+    return re.compile("[^/]+".join(re.escape(piece) for piece in pieces).encode("ascii") + rb"(?=/|\Z)")
+
+
+def make_route(settings: RouteSettings) -> Route:
+    """
+    Prepare a configured route for lookups.
+    """
+    return Route(
+        settings=settings,
+        template=settings.host + settings.path.rstrip("/") + "/*",
+        service=settings.service.encode("ascii"),
+        host=settings.host.removeprefix("*").encode("ascii"),
+        methods=frozenset(method.encode("ascii") for method in settings.methods),
+        prefix=_prefix_pattern(settings.path),
+        strip=settings.strip.rstrip("/").encode("ascii"),
+        rewrite=settings.rewrite.rstrip("/").encode("ascii"),
+    )
+
+
+class RouteTable:
+    """
+    All configured routes, most specific first.
+    """
+
+    __slots__ = ("routes",)
+
+    def __init__(self, settings: Iterable[RouteSettings]) -> None:
+        self.routes = tuple(sorted((make_route(each) for each in settings), key=lambda route: route.rank))
+
+    def find(self, host: bytes, path: bytes, method: bytes) -> tuple[Route, bytes] | bytes:
+        """
+        The route for a request.
+
+        @param host: as the client sent it, maybe with a port.
+        @return: the route and the path for its instance; or, when no route takes it, the methods that other routes
+            have for this path, as for C{Allow}.
+        """
+        name = _without_port(host).lower()
+        allowed: set[bytes] = set()
+        for route in self.routes:
+            target = route.target(path) if route.takes_host(name) else None
+            if target is not None:
+                if not route.methods or method in route.methods:
+                    return route, target
+                allowed |= route.methods
+        return b", ".join(sorted(allowed))
+
+
+def _without_port(host: bytes) -> bytes:
+    name, colon, port = host.rpartition(b":")
+    return name if colon and not port.endswith(b"]") else host
