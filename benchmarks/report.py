@@ -74,7 +74,7 @@ def as_text(samples: Sequence[Sample]) -> str:
     columns = [(workload, series) for workload, series in columns if series in figures.series(workload)]
     names = list(dict.fromkeys(name for column in columns for name in figures.peers(*column)))
     head = [
-        "CPU to HAProxy's = 1",
+        "HAProxy = 1",
         *(f"{workload} {'' if series == 'chain' else series}" for workload, series in columns),
     ]
     rows = [[name, *(_ratio(figures, column, name) for column in columns)] for name in names]

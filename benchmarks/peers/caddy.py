@@ -9,7 +9,7 @@ from benchmarks.tools import find, first_line
 
 __all__ = ["Caddy"]
 
-# Caddy sets X-Forwarded-For, -Proto and -Host by itself.
+# Caddy sets X-Forwarded-For, -Proto and -Host by itself. Its log lines carry the headers: leaving them out costs more.
 _CONFIG = """
 {
     admin off
@@ -46,11 +46,7 @@ _CHAIN_SITE = """
         output file @LOG@ {
             roll_disabled
         }
-        format filter {
-            wrap json
-            request>headers delete
-            resp_headers delete
-        }
+        format json
     }
     log_append request_id {http.request.uuid}
     header X-Request-ID {http.request.uuid}

@@ -44,6 +44,7 @@ http {
             proxy_set_header Host $http_host;
             proxy_request_buffering off;
             proxy_buffers 16 16k;
+            client_body_buffer_size 128k;
             proxy_max_temp_file_size 0;
 @CHAIN_LOCATION@
         }
