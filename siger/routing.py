@@ -21,7 +21,7 @@ SERVICES_PREFIX: Final = b"/services/"
 SERVICES_TEMPLATE: Final = "/services/{serviceName}/*"
 
 
-@frozen
+@frozen(eq=False)
 class Route:
     """
     A configured way to a service.

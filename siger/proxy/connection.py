@@ -89,7 +89,6 @@ class Owner(Protocol):
     What a connection reports to: its pool.
     """
 
-    timeouts: Timeouts
     deadlines: Deadlines
     parser: ResponseParser
 
@@ -106,6 +105,7 @@ class UpstreamConnection:
     @ivar exclusive: it serves this exchange and no other, as one that asked for an upgrade must.
     @ivar request_open: more of the request is to be sent.
     @ivar served: exchanges begun on it.
+    @ivar timeouts: of the exchange on it.
     @ivar idle_since: when it went back to its pool.
     """
 
@@ -125,12 +125,14 @@ class UpstreamConnection:
         "idle_since",
         "request_open",
         "served",
+        "timeouts",
         "transport",
     )
 
-    def __init__(self, owner: Owner, transport: Transport) -> None:
+    def __init__(self, owner: Owner, transport: Transport, timeouts: Timeouts) -> None:
         self._owner = owner
         self.transport = transport
+        self.timeouts = timeouts
         self._state = IDLE
         self._recipient: Recipient | None = None
         self._buffer = b""
@@ -167,12 +169,15 @@ class UpstreamConnection:
 
     # The request.
 
-    def begin(self, recipient: Recipient, request: bytes, head_only: bool, request_open: bool) -> None:
+    def begin(
+        self, recipient: Recipient, request: bytes, head_only: bool, request_open: bool, timeouts: Timeouts
+    ) -> None:
         """
         Send a request head.
 
         @param head_only: the response will have no body whatever it says: the method is HEAD.
         @param request_open: a body follows by L{send_body}.
+        @param timeouts: for this exchange.
         """
         self._recipient = recipient
         self._head_only = head_only
@@ -180,8 +185,8 @@ class UpstreamConnection:
         self._interim = 0
         self.request_open = request_open
         self.served += 1
-        owner = self._owner
-        self.deadline = NEVER if request_open else owner.deadlines.now + owner.timeouts.response
+        self.timeouts = timeouts
+        self.deadline = NEVER if request_open else self._owner.deadlines.now + timeouts.response
         self.transport.write(request)
 
     def send_body(self, data: bytes) -> None:
@@ -196,7 +201,7 @@ class UpstreamConnection:
         """
         self.request_open = False
         if self._state == HEAD:
-            self.deadline = self._owner.deadlines.now + self._owner.timeouts.response
+            self.deadline = self._owner.deadlines.now + self.timeouts.response
 
     # The response.
 
@@ -338,7 +343,7 @@ class UpstreamConnection:
 
     def _touch(self) -> None:
         if not self._reading_paused:
-            self.deadline = self._owner.deadlines.now + self._owner.timeouts.idle
+            self.deadline = self._owner.deadlines.now + self.timeouts.idle
 
     def pause_response(self) -> None:
         """
@@ -384,7 +389,7 @@ class UpstreamConnection:
         """
         self._recipient = None
         self._state = CLOSED
-        self.deadline = self._owner.deadlines.now + self._owner.timeouts.idle
+        self.deadline = self._owner.deadlines.now + self.timeouts.idle
         self.transport.loseConnection()
 
     def connection_lost(self, clean: bool) -> None:
@@ -428,7 +433,7 @@ class UpstreamConnection:
         """
         if self._recipient is not None:
             if self.request_open:
-                self.deadline = self._owner.deadlines.now + self._owner.timeouts.idle
+                self.deadline = self._owner.deadlines.now + self.timeouts.idle
             self._recipient.pause_request()
 
     def writing_resumed(self) -> None:

@@ -205,7 +205,8 @@ class Exchange:
         if self._upgrade:
             connection.exclusive = True
             request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
-        connection.begin(self, request, self._head.method == b"HEAD", not self._request_complete)
+        head_only = self._head.method == b"HEAD"
+        connection.begin(self, request, head_only, not self._request_complete, self._settings.timeouts)
         if self._held is not None:
             held, self._held = self._held, None
             for piece in held:

@@ -292,7 +292,7 @@ class UpstreamProtocol(TwistedProtocol):
         Put a connection on the transport, and give it to whoever waits.
         """
         transport: Any = self.transport
-        self._connection = UpstreamConnection(self._pool, transport)
+        self._connection = UpstreamConnection(self._pool, transport, self._pool.timeouts)
         self.dataReceived = self._connection.data_received  # type: ignore[method-assign]
         transport.registerProducer(self, True)
         self._pool.dialled(self._factory, self._connection)
