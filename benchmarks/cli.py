@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     """
     names = [peer.name for peer in all_peers()]
     workloads = [workload.name for workload in WORKLOADS] + [IDLE]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Compare Siger with other proxies on this machine."
+    )
     add = parser.add_argument
     add("--rounds", type=int, default=5, choices=range(1, 51), metavar="N", help="rounds of each workload (5)")
     add("--seconds", type=int, default=3, choices=range(1, 61), metavar="S", help="seconds of each sample (3)")

@@ -28,7 +28,7 @@ from benchmarks.peers.siger import Siger
 from benchmarks.processes import Processes, cores
 from benchmarks.profiled import BEGIN, END
 from benchmarks.running import Running, Stage
-from benchmarks.tools import REPOSITORY, find
+from benchmarks.tools import find
 from benchmarks.workloads import WORKLOADS, Workload
 
 __all__ = ["main"]
@@ -47,7 +47,7 @@ class ProfiledSiger(Siger):
         launch = super().configure(spec)
         interpreter, _, _, *arguments = launch.argv
         argv = (interpreter, "-m", "benchmarks.profiled", self._kind, str(self._output), *arguments)
-        return Launch(argv, {**launch.environment, "PYTHONPATH": str(REPOSITORY)})
+        return Launch(argv, launch.environment)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["REPOSITORY", "MissingToolError", "find", "first_line"]
+__all__ = ["REPOSITORY", "MissingToolError", "find", "first_line", "python_path"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -52,6 +52,13 @@ def find(name: str) -> str:
     if found is None:
         raise MissingToolError(name)
     return found
+
+
+def python_path() -> str:
+    """
+    The PYTHONPATH of a child that imports from the checkout.
+    """
+    return os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
 
 
 def first_line(*argv: str) -> str:

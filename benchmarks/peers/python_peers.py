@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 
 from benchmarks.peers.base import Launch, Peer, Spec
-from benchmarks.tools import REPOSITORY
+from benchmarks.tools import python_path
 
 __all__ = ["Aiohttp", "TwistedWebProxy"]
 
@@ -24,7 +24,7 @@ class _OurServer(Peer):
         argv = [sys.executable, "-m", self.module, str(spec.port), str(spec.backend_port), str(spec.limit)]
         if spec.chain:
             argv.append(str(spec.access_log))
-        return Launch(tuple(argv), {"PYTHONPATH": str(REPOSITORY)})
+        return Launch(tuple(argv), {"PYTHONPATH": python_path()})
 
 
 class Aiohttp(_OurServer):

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.peers.base import Launch, Peer, Spec, fill
-from benchmarks.tools import REPOSITORY
+from benchmarks.tools import REPOSITORY, python_path
 
 __all__ = ["TWISTD", "Siger", "is_compiled"]
 
@@ -54,7 +54,7 @@ class Siger(Peer):
         config.write_text(fill(_CONFIG, spec))
         twistd = TWISTD.format(plugins=str(REPOSITORY / "twisted_plugins"))
         argv = (sys.executable, "-c", twistd, "-n", "--pidfile=", "siger", "-c", str(config))
-        return Launch(argv, {"PYTHONPATH": str(REPOSITORY)})
+        return Launch(argv, {"PYTHONPATH": python_path()})
 
 
 def is_compiled() -> bool:
