@@ -59,6 +59,7 @@ class GatewayProcess(Service):
         self._reactor = reactor
         self._observer = observer
         self._handle = handle
+        self._privileged = False
 
     def setServiceParent(self, parent: Any) -> None:
         """
@@ -73,12 +74,15 @@ class GatewayProcess(Service):
         Let the gateway do what needs the rights it is about to give up.
         """
         Service.privilegedStartService(self)
+        self._privileged = True
         self._attempt(self.gateway.privilegedStartService)
 
     def startService(self) -> None:
         """
-        Start the gateway, and answer signals once the reactor runs, which has handlers of its own until then.
+        Start the gateway, and answer signals once the reactor runs: it has set handlers of its own by then.
         """
+        if not self._privileged:  # twist has no such step
+            self.privilegedStartService()
         Service.startService(self)
         self._attempt(self.gateway.startService)
         self._reactor.callWhenRunning(self._handle_signals)
@@ -95,7 +99,7 @@ class GatewayProcess(Service):
     def _attempt(self, start: Callable[[], object]) -> None:
         try:
             start()
-        except (CannotListenError, StartError) as problem:
+        except (CannotListenError, OSError, StartError) as problem:
             message = _explained(problem)
             self.log.critical("{problem}", problem=message)
             sys.excepthook = _print_plainly
@@ -127,6 +131,8 @@ def _explained(problem: Exception) -> str:
         reason = getattr(problem.socketError, "strerror", None) or str(problem.socketError)
         host = problem.interface or "*"
         return f"cannot listen on {f'[{host}]' if ':' in host else host}:{problem.port}: {reason}"
+    if isinstance(problem, OSError) and problem.filename is not None:
+        return f"{problem.filename}: {problem.strerror}"
     return str(problem)
 
 

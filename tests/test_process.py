@@ -136,6 +136,13 @@ class GatewayProcessTests(SynchronousTestCase):
         self.gateway.drained.callback(None)
         self.successResultOf(stopped)
 
+    def test_startWithoutPrivilegedStep(self) -> None:
+        """
+        A runner that knows no privileged step, such as C{twist}, has it done with the start.
+        """
+        self.process.startService()
+        self.assertEqual(self.gateway.calls, ["privileged", "start"])
+
     def test_logObserver(self) -> None:
         """
         The application's log observer is the one that was given; without one, that stays with the command line.
@@ -227,8 +234,10 @@ class RefusalTests(SynchronousTestCase):
 
     def test_otherReasons(self) -> None:
         """
-        The gateway's own words for why it cannot start are kept.
+        The system's words for a file, and the gateway's own for anything else, are kept.
         """
+        missing = FileNotFoundError(2, "No such file or directory", "/data/access.log")
+        self.assertEqual(self.refuse(missing), "/data/access.log: No such file or directory")
         self.assertEqual(self.refuse(StartError("no room in /data")), "no room in /data")
 
     def test_oneLineOnly(self) -> None:
