@@ -85,7 +85,7 @@ class _Lines:
         return bisect_right(self.starts, index)
 
     def text(self, line: int) -> str:
-        return self.whole[slice(*[*self.starts, None][line - 1 : line + 1])]
+        return self.whole[self.starts[line - 1] :].partition("\n")[0]
 
 
 def kind_of(text: str) -> Kind:
