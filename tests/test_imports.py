@@ -293,8 +293,7 @@ class ReactorTests(Sources):
         faults = [
             f"{one.importer}:{one.line} imports {one.target}"
             for one in self.imports
-            if one.target
-            in ("twisted.internet.main", "twisted.internet.asyncioreactor", "twisted.internet.epollreactor")
+            if any(fits(one.target, name) for name in INSTALLERS)
             and not any(fits(one.importer, room) for room in ("siger.reactor", "siger.transports"))
         ]
         self.report(faults)

@@ -64,6 +64,8 @@ class CaseRunner:
         sending = asyncio.ensure_future(_send(case, mode, client))
         try:
             await self._outcome(case, client)
+            if not client.closed:
+                await asyncio.wait([sending], timeout=self.patience)
             seen = _client_side(client)
             reusable = not client.closed and seen.finals and sending.done() and not case.get("eof")
             seen.canary = await self._canary(client if reusable and seen.finals[-1].status != 101 else None)

@@ -22,7 +22,7 @@ class RequestCaseTests(SynchronousTestCase):
     The gateway takes each case as the case says, however its bytes are split.
     """
 
-    def _run(self, case: Case, mode: str, accept_websocket: bool = True) -> None:
+    def _check(self, case: Case, mode: str, accept_websocket: bool = True) -> None:
         pair = shared_pair()
         runner = CaseRunner(pair.gateway.port, pair.backend)
         faults = run_in_loop(runner.request(case, mode, accept_websocket))
@@ -33,7 +33,7 @@ class RequestCaseTests(SynchronousTestCase):
 
 def _test(case: Case, mode: str) -> Callable[[RequestCaseTests], None]:
     def test(self: RequestCaseTests) -> None:
-        self._run(case, mode)
+        self._check(case, mode)
 
     test.__doc__ = f"C{{{case.id}}}, {WRITE_MODES[mode]}: {case.why} ({case.expect})."
     return test
@@ -41,7 +41,7 @@ def _test(case: Case, mode: str) -> Callable[[RequestCaseTests], None]:
 
 def _refused_upgrade_test(case: Case, mode: str) -> Callable[[RequestCaseTests], None]:
     def test(self: RequestCaseTests) -> None:
-        self._run(case, mode, accept_websocket=False)
+        self._check(case, mode, accept_websocket=False)
 
     test.__doc__ = f"C{{{case.id}}}, {WRITE_MODES[mode]}, when the backend refuses the upgrade: {case.why}."
     return test

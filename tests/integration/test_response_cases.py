@@ -22,7 +22,7 @@ class ResponseCaseTests(SynchronousTestCase):
     The gateway takes each response as the case says, and the next requests get their own answers.
     """
 
-    def _run(self, case: Case, mode: str) -> None:
+    def _check(self, case: Case, mode: str) -> None:
         pair = shared_pair()
         runner = CaseRunner(pair.gateway.port, pair.backend)
         faults = run_in_loop(runner.response(case, mode))
@@ -33,7 +33,7 @@ class ResponseCaseTests(SynchronousTestCase):
 
 def _test(case: Case, mode: str) -> Callable[[ResponseCaseTests], None]:
     def test(self: ResponseCaseTests) -> None:
-        self._run(case, mode)
+        self._check(case, mode)
 
     test.__doc__ = f"C{{{case.id}}}, {WRITE_MODES[mode]}: {case.why} ({case.expect})."
     return test
