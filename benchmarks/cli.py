@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.quick:
         options.rounds, options.seconds = 1, 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told its background jobs to ignore it
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         _run(options)
