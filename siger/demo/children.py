@@ -43,8 +43,12 @@ class Child:
     @ivar name: what to call it in messages.
     """
 
-    def __init__(self, name: str, command: list[str]) -> None:
+    def __init__(self, name: str, command: list[str], tethered: bool = False) -> None:
+        """
+        @param tethered: whether the end of its standard input ends it.
+        """
         self.name = name
+        self._tethered = tethered
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -53,12 +57,13 @@ class Child:
         )
 
     @classmethod
-    def python(cls, name: str, module: str, *arguments: str) -> Child:
+    def backend(cls, name: str, *arguments: str) -> Child:
         """
-        Run a module with this Python; it finds what this process finds, whatever the current directory holds.
+        Run a demo backend with this Python, which is to find Siger where this process did.
         """
         flags = ["-P"] if sys.flags.safe_path else []
-        return cls(name, [sys.executable, *flags, "-m", module, *arguments])
+        command = [sys.executable, *flags, "-m", "siger.demo", "--name", name, "--tethered", *arguments]
+        return cls(name, command, tethered=True)
 
     @classmethod
     def twistd(cls, name: str, *arguments: str) -> Child:
@@ -80,7 +85,8 @@ class Child:
         """
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.send_signal(signal.SIGTERM)
+        if not self._tethered:
+            self._process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + patience
         while self._process.poll() is None:
             if impatient() or time.monotonic() > deadline:

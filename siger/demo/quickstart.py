@@ -17,7 +17,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from types import FrameType
 
-from siger.config.load import load
+from siger.config.load import ConfigErrors, load
 from siger.config.settings import InstanceSettings, Settings
 from siger.demo.children import Child, port_in_use
 
@@ -92,8 +92,7 @@ class Quickstart:
 
     def _start(self) -> None:
         for name, instance in self._instances():
-            address = ["--host", instance.address, "--port", str(instance.port)]
-            self._backends.append(Child.python(name, "siger.demo", *address, "--name", name, "--tethered"))
+            self._backends.append(Child.backend(name, "--host", instance.address, "--port", str(instance.port)))
         self._gateway = Child.twistd("the gateway", "-n", "--pidfile=", "siger", "--config", str(self._config))
 
     def _wait_until_ready(self) -> None:
@@ -168,7 +167,7 @@ def main(arguments: list[str] | None = None) -> int:
     config = parser.parse_args(arguments).config
     try:
         Quickstart(config, load(config, os.environ)).run()
-    except QuickstartError as problem:
+    except (ConfigErrors, QuickstartError) as problem:
         print(f"siger quickstart: {problem}", file=sys.stderr)
         return 1
     return 0
