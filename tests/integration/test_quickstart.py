@@ -1,0 +1,163 @@
+"""
+Tests of C{python -m siger.demo.quickstart}, which is what C{make run} runs: real processes, on free ports.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.integration.gateway_process import free_port
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+
+
+def listening(port: int) -> bool:
+    """
+    Whether somebody accepts connections there.
+    """
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def eventually(true: Callable[[], bool], seconds: float = 30) -> bool:
+    """
+    Wait until C{true()}, but not for ever.
+    """
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class QuickstartTests(SynchronousTestCase):
+    """
+    Tests of the launcher.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have a configuration like the one that is shipped, on ports that nobody uses.
+        """
+        self.room = Path(tempfile.mkdtemp(prefix="siger-quickstart-"))
+        self.addCleanup(shutil.rmtree, self.room)
+        self.ports = [free_port() for _ in range(3)]
+        shipped = (CHECKOUT / "configs" / "quickstart.yaml").read_text()
+        for was, port in zip(("8080", "9001", "9002"), self.ports, strict=True):
+            self.assertIn(f"127.0.0.1:{was}", shipped)
+            shipped = shipped.replace(f"127.0.0.1:{was}", f"127.0.0.1:{port}")
+        (self.room / "quickstart.yaml").write_text(shipped)
+        # twistd looks for plugins in twisted/plugins on the path, where the checkout has none.
+        (self.room / "path" / "twisted").mkdir(parents=True)
+        (self.room / "path" / "twisted" / "plugins").symlink_to(CHECKOUT / "twisted_plugins")
+
+    def launch(self) -> subprocess.Popen[str]:
+        """
+        Start the launcher.
+        """
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("SIGER_")}
+        with (self.room / "output").open("w") as output:
+            launcher = subprocess.Popen(
+                [sys.executable, "-P", "-m", "siger.demo.quickstart", "--config", "quickstart.yaml"],
+                cwd=self.room,
+                env={**environ, "PYTHONPATH": f"{CHECKOUT}:{self.room / 'path'}"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        self.addCleanup(launcher.wait, 30)
+        self.addCleanup(launcher.kill)
+        return launcher
+
+    def printed(self) -> str:
+        """
+        All that was printed so far.
+        """
+        return (self.room / "output").read_text()
+
+    def launch_and_wait(self) -> subprocess.Popen[str]:
+        """
+        Start the launcher, and wait for what it says when all is well.
+        """
+        launcher = self.launch()
+        ready = eventually(lambda: "Ctrl-C" in self.printed() or launcher.poll() is not None)
+        self.assertTrue(ready and launcher.poll() is None, self.printed())
+        return launcher
+
+    def assert_nothing_left(self) -> None:
+        """
+        Fail if anything still listens.
+        """
+        gone = eventually(lambda: not any(map(listening, self.ports)), 10)
+        self.assertTrue(gone, [port for port in self.ports if listening(port)])
+
+    def test_printedCommandWorks(self) -> None:
+        """
+        The URL that it tells to try answers at once, from one instance and then from the other; a Ctrl-C ends
+        everything with status 0 and no traceback.
+        """
+        launcher = self.launch_and_wait()
+        found = re.search(r"curl (http://localhost:\d+/services/echo/hello)", self.printed())
+        assert found is not None
+        answers = b"".join(urllib.request.urlopen(found[1], timeout=10).read() for _ in range(2))
+        self.assertIn(b'"path": "/hello"', answers)
+        self.assertTrue(b"echo-1" in answers and b"echo-2" in answers, answers)
+        launcher.send_signal(signal.SIGINT)
+        self.assertEqual(launcher.wait(30), 0, self.printed())
+        self.assertNotIn("Traceback", self.printed())
+        self.assert_nothing_left()
+
+    def test_saysWhatListens(self) -> None:
+        """
+        It names every address with what is there.  SIGTERM ends it as Ctrl-C does.
+        """
+        launcher = self.launch_and_wait()
+        for port, what in zip(self.ports, ("the gateway", "demo backend echo-1", "demo backend echo-2"), strict=True):
+            self.assertRegex(self.printed(), rf"127\.0\.0\.1:{port} +{what}\n")
+        launcher.terminate()
+        self.assertEqual(launcher.wait(30), 0, self.printed())
+        self.assert_nothing_left()
+
+    def test_portsInUse(self) -> None:
+        """
+        Ports in use are all named, with what they are for, and nothing is started.
+        """
+        with socket.create_server(("127.0.0.1", self.ports[0])), socket.create_server(("127.0.0.1", self.ports[2])):
+            launcher = self.launch()
+            self.assertEqual(launcher.wait(30), 1)
+        wanted = f"127.0.0.1:{self.ports[0]} (for the gateway), 127.0.0.1:{self.ports[2]} (for echo-2)"
+        self.assertEqual(self.printed(), f"siger quickstart: already in use: {wanted}\n")
+
+    def test_launcherKilled(self) -> None:
+        """
+        Even a launcher that had no time to clean up leaves nothing behind.
+        """
+        launcher = self.launch_and_wait()
+        launcher.kill()
+        launcher.wait(10)
+        self.assert_nothing_left()
+
+    def test_badConfiguration(self) -> None:
+        """
+        A configuration with faults is refused with the place of each.
+        """
+        (self.room / "quickstart.yaml").write_text("port: x\nprot: 1\n")
+        self.assertEqual(self.launch().wait(30), 1)
+        self.assertIn("quickstart.yaml:1: port:", self.printed())
+        self.assertIn("quickstart.yaml:2: prot:", self.printed())
+        self.assertNotIn("Traceback", self.printed())
