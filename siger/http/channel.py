@@ -81,6 +81,7 @@ class Channel:
 
     @ivar peer: the socket's peer address as text, without port.
     @ivar secure: whether the connection is TLS.
+    @ivar reason: why the gateway answered the last request by itself, if it did.
     @ivar deadline: when to give up waiting for the client; see L{siger.http.deadlines}.
     """
 
@@ -112,6 +113,7 @@ class Channel:
         "_write_paused",
         "deadline",
         "peer",
+        "reason",
         "secure",
         "transport",
     )
@@ -121,6 +123,7 @@ class Channel:
         self.transport = transport
         self.peer = peer
         self.secure = secure
+        self.reason: Reason | None = None
         self._state = IDLE
         self._buffer = b""
         self._scanned = 0
@@ -241,7 +244,7 @@ class Channel:
                 raise HeadError(Reason.HEADERS_TOO_LARGE)
             raw = data[line_end + 2 : end]
             if raw != self._raw:
-                self._fields = context.parser.fields(raw)
+                self._fields = context.parser.fields(raw, self._fields)
                 self._raw = raw
             fields = self._fields
             head = context.parser.head(data[:line_end], fields)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from siger.errors import Reason
-from siger.http.grammar import OWS, is_field_line
+from siger.http.grammar import OWS, is_field_line, is_plain_name
 
 __all__ = ["Field", "HeadError", "LineTable", "canonical_name"]
 
@@ -87,25 +87,32 @@ class LineTable:
         match = is_field_line(line)
         if match is None:
             raise HeadError(Reason.MALFORMED_REQUEST, "A field line is malformed.")
-        name, value = match[1], match[2].strip(OWS)
-        if b"_" in name:
-            raise HeadError(Reason.MALFORMED_REQUEST, "A field name holds an underscore.")
-        canonical = canonical_name(name)
-        if canonical not in self._owned and not canonical.startswith(self._owned_prefixes):
-            return b"%b: %b\r\n" % (name, value)
-        return Field(canonical, value) if canonical == name.lower() else b""
+        name: bytes = match[1]
+        value: bytes = match[2].strip(OWS)
+        lower = name.lower()
+        canonical = lower
+        if is_plain_name(name) is None:
+            if b"_" in name:
+                raise HeadError(Reason.MALFORMED_REQUEST, "A field name holds an underscore.")
+            canonical = canonical_name(name)
+        if canonical in self._owned or canonical.startswith(self._owned_prefixes):
+            return Field(canonical, value) if canonical == lower else b""
+        return b"%b: %b\r\n" % (name, value)
 
-    def keep(self, line: bytes, entry: bytes | Field) -> None:
+    def keep(self, line: bytes, entry: bytes | Field) -> bool:
         """
-        Remember what a line means, unless it is long or its name is a private one.
+        Remember what a line means.
+
+        @return: whether it may be remembered: it is not long, and its name is not a private one.
         """
         if len(line) > _CACHEABLE_LENGTH or line[: line.index(b":")].lower() in self._private:
-            return
+            return False
         # Emptying the table is the cheapest eviction there is; a table that is full of lines seen once holds nothing
         # worth keeping.
         if len(self.entries) >= _CAPACITY:
             self.entries.clear()
         self.entries[line] = entry
+        return True
 
 
 HOP_BY_HOP: Final = frozenset(

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LIST_SPLIT", "OWS", "decimal", "is_field_line", "is_token", "is_version", "list_members", "stray_control"]
+__all__ = [
+    "LIST_SPLIT",
+    "OWS",
+    "decimal",
+    "is_field_line",
+    "is_plain_name",
+    "is_token",
+    "is_version",
+    "list_members",
+    "stray_control",
+]
 
 OWS = b" \t"
 """Optional whitespace (RFC 9110 section 5.6.3)."""
@@ -27,6 +37,9 @@ is_field_line = re.compile(rb"([" + TCHAR + rb"]+):([\t\x20-\x7e\x80-\xff]*)").f
 
 stray_control = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n)(?=[\x00-\xff])").search
 """A byte that can be in no head: a control, a bare LF, or a CR that something else than LF follows."""
+
+is_plain_name = re.compile(rb"[A-Za-z0-9-]+").fullmatch
+"""A field name that no backend could take for another."""
 
 LIST_SPLIT = re.compile(rb"[ \t]*,[ \t]*").split
 """Splits a list value (RFC 9110 section 5.6.1); members may be empty."""

@@ -158,6 +158,7 @@ def send_problem(
     @param extra: more field lines, each ended by CRLF, made by the caller.
     @return: how many bytes of body were sent.
     """
+    stream.reason = reason
     body = problem_body(reason, request_id, detail)
     lines = problem_lines(reason, request_id, allow, retry_after) + extra
     sent = b"" if method == b"HEAD" else body

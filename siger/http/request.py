@@ -81,6 +81,7 @@ class RequestFields:
     @ivar close: the client asked for the connection to be closed.
     @ivar expect_continue: C{Expect: 100-continue} was there.
     @ivar upgrade: the protocols of C{Upgrade}, in lower case, when C{Connection} has C{upgrade}; else C{b""}.
+    @ivar private: what lines mean that may hold a secret or are long, by their bytes.
     @ivar tail: room for a caller to keep what it derived from this section; belongs to C{tail_key}.
     """
 
@@ -91,6 +92,7 @@ class RequestFields:
         "expect_continue",
         "host",
         "owned",
+        "private",
         "raw",
         "relay",
         "tail",
@@ -102,6 +104,7 @@ class RequestFields:
         self.raw = raw
         self.relay = b""
         self.owned: dict[bytes, bytes] = {}
+        self.private: dict[bytes, bytes | Field] = {}
         self.host = b""
         self.content_length: int | None = None
         self.chunked = False
@@ -224,10 +227,12 @@ class RequestParser:
             raise HeadError(Reason.METHOD_NOT_ALLOWED)
         raise HeadError(Reason.METHOD_UNKNOWN)
 
-    def fields(self, raw: bytes) -> RequestFields:
+    def fields(self, raw: bytes, before: RequestFields | None = None) -> RequestFields:
         """
         Parse a header section, without the CRLF that ends its last line.
 
+        @param before: the last section on the same connection: lines that the table must not keep, but that repeat on
+            a connection, are remembered there.
         @raise HeadError: it is malformed, ambiguous or too large.
         """
         fields = RequestFields(raw)
@@ -242,7 +247,7 @@ class RequestParser:
         for line in lines:
             entry = entries.get(line)
             if entry is None:
-                entry = self._learn(line)
+                entry = self._learn(line, fields, before)
             if isinstance(entry, bytes):
                 relay.append(entry)
             else:
@@ -250,13 +255,17 @@ class RequestParser:
         self._settle(fields, owned, relay)
         return fields
 
-    def _learn(self, line: bytes) -> bytes | Field:
+    def _learn(self, line: bytes, fields: RequestFields, before: RequestFields | None) -> bytes | Field:
+        if before is not None and line in before.private:
+            entry = fields.private[line] = before.private[line]
+            return entry
         if len(line) > _LONGEST_LINE:
             raise HeadError(Reason.HEADERS_TOO_LARGE, "A header field is too long.")
         entry = self._table.parse(line)
         if isinstance(entry, Field) and entry.name == b"host":
             entry.value = parse_authority(entry.value)
-        self._table.keep(line, entry)
+        if not self._table.keep(line, entry):
+            fields.private[line] = entry
         return entry
 
     def _settle(self, fields: RequestFields, owned: list[Field], relay: list[bytes]) -> None:

@@ -31,6 +31,9 @@ class Stream(Protocol):
     secure: bool
     """Whether the request came over TLS."""
 
+    reason: Reason | None
+    """Why the gateway answers by itself, for whoever reports the exchange; L{siger.http.problem.send_problem} sets it."""
+
     def send_interim(self, status: int, lines: bytes) -> None:
         """
         Send a 1xx response other than 101 (RFC 9110 section 15.2); dropped for HTTP/1.0 clients.

@@ -32,7 +32,7 @@ class Forwarding:
     The rules of one gateway.
     """
 
-    __slots__ = ("_trusted", "_verdicts")
+    __slots__ = ("_lines", "_trusted", "_verdicts")
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         """
@@ -40,6 +40,7 @@ class Forwarding:
         """
         self._trusted = tuple(trusted)
         self._verdicts: dict[bytes, bool] = {}
+        self._lines: dict[tuple[bytes, bytes, bool], bytes] = {}
 
     def trusts(self, address: bytes) -> bool:
         """
@@ -86,21 +87,33 @@ class Forwarding:
 
         @param host: the authority that the client asked for, or C{b""}.
         """
-        scheme = b"https" if secure else b"http"
-        chain = peer
-        forwarded = b'for=%b;host="%b";proto=%b' % (_node(peer), host, scheme)
         if self.trusts(peer):
-            if b"x-forwarded-for" in owned:
-                chain = b"%b, %b" % (owned[b"x-forwarded-for"], peer)
-            if b"forwarded" in owned:
-                forwarded = b"%b, %b" % (owned[b"forwarded"], forwarded)
-            if owned.get(b"x-forwarded-proto", b"").lower() in (b"http", b"https"):
-                scheme = owned[b"x-forwarded-proto"].lower()
-            host = owned.get(b"x-forwarded-host", host)
-        return (
-            b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nForwarded: %b\r\n"
-            b"X-Gateway: siger-api-gateway\r\n" % (chain, scheme, host, forwarded)
-        )
+            return self._continued(peer, owned, host, secure)
+        key = (peer, host, secure)
+        lines = self._lines.get(key)
+        if lines is None:
+            if len(self._lines) >= _CACHED_PEERS:
+                self._lines.clear()
+            lines = self._lines[key] = _lines(peer, peer, host, b"https" if secure else b"http", b"")
+        return lines
+
+    def _continued(self, peer: bytes, owned: dict[bytes, bytes], host: bytes, secure: bool) -> bytes:
+        # A trusted proxy's own lines are continued, and what it says of the client's side is kept.
+        chain = b"%b, %b" % (owned[b"x-forwarded-for"], peer) if b"x-forwarded-for" in owned else peer
+        scheme = owned.get(b"x-forwarded-proto", b"").lower()
+        if scheme not in (b"http", b"https"):
+            scheme = b"https" if secure else b"http"
+        host = owned.get(b"x-forwarded-host", host)
+        return _lines(peer, chain, host, scheme, owned.get(b"forwarded", b""))
+
+
+def _lines(peer: bytes, chain: bytes, host: bytes, scheme: bytes, forwarded: bytes) -> bytes:
+    element = b'for=%b;host="%b";proto=%b' % (_node(peer), host, scheme)
+    return (
+        b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nForwarded: %b\r\n"
+        b"X-Gateway: siger-api-gateway\r\n"
+        % (chain, scheme, host, b"%b, %b" % (forwarded, element) if forwarded else element)
+    )
 
 
 def via_line(owned: dict[bytes, bytes], minor: int) -> bytes:
