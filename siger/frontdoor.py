@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from siger.errors import Reason
-from siger.http.observed import Observed
 from siger.http.problem import send_problem
 from siger.http.request import METHODS
 from siger.policy.forwarded import Forwarding, is_loop
@@ -49,7 +48,6 @@ class FrontDoor:
         "_forwarding",
         "_ids",
         "_local",
-        "_local_template",
         "_observer",
         "_overrides",
         "_proxied",
@@ -63,18 +61,15 @@ class FrontDoor:
         routes: RouteTable,
         context: ProxyContext,
         local: LocalApplication,
-        local_template: Callable[[bytes], str | None],
     ) -> None:
         """
         @param services: the catalogue's table, read anew for each request.
-        @param local: the gateway's own endpoints.
-        @param local_template: the route template of a path of theirs.
+        @param local: the gateway's own endpoints, which report for themselves.
         """
         self._services = services
         self._routes = routes
         self._context = context
         self._local = local
-        self._local_template = local_template
         self._observer: Observer = context.observer
         self._forwarding: Forwarding = context.forwarding
         self._ids = RequestIds()
@@ -141,37 +136,7 @@ class FrontDoor:
             return self._answer(head, stream, Reason.METHOD_NOT_ALLOWED, unmatched, start, request_id, found)
         if b"%2F" in head.path:
             return self._answer(head, stream, Reason.INVALID_TARGET, unmatched, start, request_id)
-        return self._answer_locally(head, stream, request_id, client, start)
-
-    def _answer_locally(
-        self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, start: float
-    ) -> Exchange | None:
-        template = self._local_template(head.path)
-        route = self._observer.unmatched if template is None else self._observer.route(template)
-
-        def report(seen: Observed) -> None:
-            self._observer.in_flight -= 1
-            self._observer.finish(
-                route,
-                head.method,
-                head.path,
-                seen.status,
-                seen.reason,
-                start,
-                seen.first_byte,
-                monotonic(),
-                seen.bytes_in,
-                seen.bytes_out,
-                request_id,
-                client,
-                None,
-                b"",
-                0,
-            )
-
-        self._observer.in_flight += 1
-        observed = Observed(stream, report)
-        return observed.watch(self._local(head, observed, request_id, client))
+        return self._local(head, stream, request_id, client)
 
     def _take_route(
         self,

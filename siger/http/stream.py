@@ -32,7 +32,7 @@ class Stream(Protocol):
     """Whether the request came over TLS."""
 
     reason: Reason | None
-    """Why the gateway answers by itself, for whoever reports the exchange; L{siger.http.problem.send_problem} sets it."""
+    """Why the gateway answers by itself, for whoever reports the exchange."""
 
     def send_interim(self, status: int, lines: bytes) -> None:
         """
