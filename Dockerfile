@@ -12,12 +12,12 @@ COPY . .
 RUN SIGER_COMPILE=1 pip wheel --no-cache-dir --wheel-dir /wheels ".[embedded]"
 
 FROM python:${PYTHON}-slim-bookworm
-RUN useradd --system --create-home --home-dir /var/lib/siger --shell /usr/sbin/nologin siger \
- && install --directory --owner=siger --group=siger /etc/siger
+RUN useradd --system --no-create-home --home-dir /var/lib/siger --shell /usr/sbin/nologin siger \
+ && install --directory --owner=siger --group=siger /etc/siger /var/lib/siger
 # The second command writes Twisted's plugin cache while that is still allowed: without it every start of an ordinary
 # user reads all plugins anew, and says that it could not write the cache.
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links=/wheels "siger[embedded]" \
+    pip install --no-cache-dir --root-user-action=ignore --no-index --find-links=/wheels "siger[embedded]" \
  && python -c "from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))"
 
 USER siger
