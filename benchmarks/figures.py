@@ -70,7 +70,7 @@ class Figures:
         One proxy's figures.
         """
         mine = [sample for sample in self._of(workload, series) if sample.peer == peer]
-        values = [sample.value for sample in mine]
+        values = [sample.value for sample in mine if not math.isnan(sample.value)] or [math.nan]
         others = dict.fromkeys(sample.peer for sample in self._of(workload, series))
         return Figure(
             value=statistics.median(values),
@@ -95,5 +95,6 @@ class Figures:
         The median over the rounds of the ratio within each round.
         """
         theirs = {sample.round: sample.value for sample in self._of(workload, series) if sample.peer == other}
-        pairs = [(sample.value, theirs[sample.round]) for sample in mine if sample.round in theirs]
-        return statistics.median(a / b for a, b in pairs if b) if any(b for _, b in pairs) else math.nan
+        pairs = [(sample.value, theirs[sample.round]) for sample in mine if theirs.get(sample.round)]
+        ratios = [value / their for value, their in pairs if not math.isnan(value / their)]
+        return statistics.median(ratios) if ratios else math.nan

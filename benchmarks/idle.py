@@ -4,6 +4,7 @@ Memory for idle connections: resident memory before and after, of a proxy starte
 
 from __future__ import annotations
 
+import math
 import resource
 import socket
 from contextlib import ExitStack
@@ -34,15 +35,18 @@ def allow_connections() -> None:
 
 def kib_per_thousand(running: Running) -> float:
     """
-    KiB that a thousand idle keep-alive connections add, each having done one request.
+    KiB that a thousand idle keep-alive connections add, each having done one request; NaN when it refuses so many.
 
     The first hundred are opened before the first look, so that what a proxy loads or fills once does not count.
     """
     with ExitStack() as opened:
-        _open(opened, running, _WARM)
-        before = running.process.resident_bytes()
-        _open(opened, running, CONNECTIONS)
-        after = running.process.resident_bytes()
+        try:
+            _open(opened, running, _WARM)
+            before = running.process.resident_bytes()
+            _open(opened, running, CONNECTIONS)
+            after = running.process.resident_bytes()
+        except OSError:
+            return math.nan
     return (after - before) / 1024 / (CONNECTIONS / 1000)
 
 
@@ -56,4 +60,4 @@ def _open(opened: ExitStack, running: Running, count: int) -> None:
         connection = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
         connection.sendall(request)
         if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
-            raise StartError(f"{running.key} did not answer on an idle-connection probe")
+            raise ConnectionError("no answer")

@@ -30,7 +30,7 @@ def describe(peers: Sequence[Peer]) -> dict[str, object]:
         "cores": len(_lines("/proc/cpuinfo", "processor")),
         "proxy_core": proxies,
         "load_core": load,
-        "memory": _field("/proc/meminfo", "MemTotal"),
+        "memory": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / 1024**2:.0f} GiB",
         "kernel": platform.release(),
         "virtual": "hypervisor" in _field("/proc/cpuinfo", "flags"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",

@@ -4,6 +4,7 @@ The measurement: all proxies up, a shuffled order in each round, one sample each
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ def take(wrk: Wrk, running: Running, workload: Workload, seconds: int, number: i
         running.series,
         running.peer.name,
         number,
-        value=spent / answered.requests * 1e6 if answered.requests else float("nan"),
+        value=spent / answered.requests * 1e6 if answered.requests else math.nan,
         rate=answered.requests / answered.seconds,
         busy=spent / answered.seconds,
         errors=answered.errors,
@@ -105,9 +106,11 @@ def measure_idle(stage: Stage, peers: Sequence[Peer], rounds: int, tell: Callabl
         for peer in random.sample(list(peers), len(peers)):
             running = stage.start(peer, chain=True, purpose="idle")
             try:
-                sample = Sample(IDLE, running.series, peer.name, number, value=kib_per_thousand(running))
+                value = kib_per_thousand(running)
             finally:
                 stage.stop(running)
+            failed = int(math.isnan(value))
+            sample = Sample(IDLE, running.series, peer.name, number, value, errors=failed)
             samples.append(sample)
             tell(f"  {IDLE} {number}/{rounds} {running.key:24}{sample.value:9.0f} KiB per 1,000 connections")
     return samples

@@ -20,8 +20,8 @@ __all__ = ["as_json", "as_markdown", "as_text"]
 _TITLES = {workload.name: workload.title for workload in WORKLOADS} | {IDLE: "memory for 1,000 idle connections"}
 
 _SERIES = {
-    "chain": "full chain: JSON access log to a file, request id both ways, forwarding headers, rate limit by address",
-    "bare": "bare relay: nothing but the proxying (Siger's chain is always on)",
+    "chain": "Full chain: JSON access log to a file, request id both ways, forwarding headers, rate limit by address",
+    "bare": "Bare relay: nothing but the proxying (Siger's chain is always on)",
 }
 
 _REACH = (
@@ -50,7 +50,18 @@ def as_json(machine: Mapping[str, object], options: Mapping[str, object], sample
         for workload in figures.workloads()
     }
     page = {"machine": machine, "options": options, "reference": REFERENCE, "figures": tables, "reach": reach(figures)}
-    return json.dumps({**page, "samples": [sample.as_dict() for sample in samples]}, indent=1) + "\n"
+    return json.dumps(_plain({**page, "samples": [sample.as_dict() for sample in samples]}), indent=1) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """
+    The value with C{null} for what could not be measured, since JSON has no NaN.
+    """
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def reach(figures: Figures) -> list[dict[str, Any]]:
@@ -70,16 +81,9 @@ def as_text(samples: Sequence[Sample]) -> str:
     The ratios to the reference, a row for each proxy and a column for each workload.
     """
     figures = Figures(samples)
-    columns = [(workload, series) for series in _SERIES for workload in figures.workloads()]
-    columns = [(workload, series) for workload, series in columns if series in figures.series(workload)]
-    names = list(dict.fromkeys(name for column in columns for name in figures.peers(*column)))
-    head = [
-        "HAProxy = 1",
-        *(f"{workload} {'' if series == 'chain' else series}" for workload, series in columns),
-    ]
-    rows = [[name, *(_ratio(figures, column, name) for column in columns)] for name in names]
-    lines = [_aligned(row, [22] + [13] * len(columns)) for row in [head, *rows]]
-    return "\n".join([*lines, "", *(_verdict(row) for row in reach(figures))])
+    rows = [row for series in _SERIES for row in [*_overview(figures, series), []]]
+    lines = [_aligned(row) for row in rows]
+    return "\n".join([*lines, *(_verdict(row) for row in reach(figures))])
 
 
 def as_markdown(machine: Mapping[str, Any], options: Mapping[str, Any], samples: Sequence[Sample]) -> str:
@@ -88,32 +92,53 @@ def as_markdown(machine: Mapping[str, Any], options: Mapping[str, Any], samples:
     """
     figures = Figures(samples)
     parts = ["# What a request costs", "", *_machine(machine, options), ""]
-    parts += ["## Reach", "", *(f"- {_verdict(row)}" for row in reach(figures)), ""]
+    parts += ["## Ratios", "", "CPU time per request, and memory for idle connections, to HAProxy's.", ""]
+    parts += [line for series in _SERIES for line in _piped(_overview(figures, series))]
+    parts += [*(f"- {_verdict(row)}" for row in reach(figures)), ""]
     for workload in figures.workloads():
         for series in figures.series(workload):
-            parts += [f"## {_TITLES[workload]}", "", f"{_SERIES[series].capitalize()}.", ""]
+            parts += [f"## {_TITLES[workload]}", "", f"{_SERIES[series]}.", ""]
             parts += [*(_idle_table if workload == IDLE else _table)(figures, workload, series), ""]
     return "\n".join(parts)
 
 
-def _ratio(figures: Figures, column: tuple[str, str], name: str) -> str:
+def _overview(figures: Figures, series: str) -> list[list[str]]:
     """
-    One cell of the table on the terminal.
+    The ratios of one series to the reference: a head and a row for each proxy, or nothing when it was not run.
     """
-    if name not in figures.peers(*column):
+    workloads = [workload for workload in figures.workloads() if series in figures.series(workload)]
+    if not workloads:
+        return []
+    names = list(dict.fromkeys(name for workload in workloads for name in figures.peers(workload, series)))
+    rows = [[name, *(_to(figures, workload, series, name, REFERENCE) for workload in workloads)] for name in names]
+    return [[f"{series}, {REFERENCE} = 1", *workloads], *rows]
+
+
+def _to(figures: Figures, workload: str, series: str, name: str, other: str) -> str:
+    """
+    One ratio, or a dash where one of the two was not measured.
+    """
+    if name not in figures.peers(workload, series):
         return "-"
-    ratio = figures.figure(*column, name).ratios.get(REFERENCE, math.nan)
-    return f"{ratio:.2f}"
+    ratio = figures.figure(workload, series, name).ratios.get(other, math.nan)
+    return "-" if math.isnan(ratio) else f"{ratio:.2f}"
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+def _aligned(row: Sequence[str]) -> str:
     """
-    One row, its first cell to the left and the others to the right.
+    One row for the terminal: its first cell to the left, the others to the right.
     """
-    first, *others = row
-    return first.ljust(widths[0]) + "".join(
-        cell.strip().rjust(width) for cell, width in zip(others, widths[1:], strict=True)
-    )
+    return "".join(cell.rjust(10) if place else cell.ljust(22) for place, cell in enumerate(row))
+
+
+def _piped(rows: Sequence[Sequence[str]]) -> list[str]:
+    """
+    Rows as a Markdown table, the first being its head.
+    """
+    if not rows:
+        return []
+    head, *others = [f"| {' | '.join(row)} |" for row in rows]
+    return [head, "|---" + "|---:" * (len(rows[0]) - 1) + "|", *others, ""]
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
@@ -136,7 +161,7 @@ def _table(figures: Figures, workload: str, series: str) -> list[str]:
         figure = figures.figure(workload, series, name)
         lines.append(
             f"| {_marked(name, figure)} | {figure.value:.1f} | {figure.low:.1f}-{figure.high:.1f} "
-            f"| {figure.ratios.get('haproxy', math.nan):.2f} | {figure.ratios.get('envoy', math.nan):.2f} "
+            f"| {_to(figures, workload, series, name, 'haproxy')} | {_to(figures, workload, series, name, 'envoy')} "
             f"| {figure.rate:,.0f} | {figure.busy:.0%} | {figure.p99:,.0f} |"
         )
     return lines
@@ -151,7 +176,7 @@ def _idle_table(figures: Figures, workload: str, series: str) -> list[str]:
         figure = figures.figure(workload, series, name)
         lines.append(
             f"| {_marked(name, figure)} | {figure.value:,.0f} | {figure.low:,.0f}-{figure.high:,.0f} "
-            f"| {figure.ratios.get('haproxy', math.nan):.2f} |"
+            f"| {_to(figures, workload, series, name, 'haproxy')} |"
         )
     return lines
 

@@ -14,6 +14,7 @@ from benchmarks.tools import REPOSITORY, python_path
 
 __all__ = ["TWISTD", "Siger", "is_compiled"]
 
+# All clients here are one address, and connections live as long as they do at the peers.
 _CONFIG = """
 port: "127.0.0.1:@PORT@"
 consul_address: ""
@@ -21,6 +22,7 @@ nats_address: ""
 data_dir: @ROOM@/data
 access_log: @LOG@
 log_level: warn
+limits: {connections_per_client: 10000, max_requests: 1000000000}
 services:
   bench:
     instances: ["@BACKEND@"]
