@@ -65,9 +65,7 @@ class Gateway(TwistedService):
         self.catalogue = Catalogue(self._make_service)
         forwarding = Forwarding(settings.trusted_proxies)
         context = ProxyContext(self.observer, forwarding, self._make_pool)
-        self.front_door = FrontDoor(
-            self.catalogue.services, RouteTable(settings.routes), context, self._local, lambda path: None
-        )
+        self.front_door = FrontDoor(self.catalogue.services, RouteTable(settings.routes), context, self._local)
         self._channels = ChannelContext(self.front_door, settings.limits, self.deadlines)
         self._factory = ServerFactory(self._channels)
 
