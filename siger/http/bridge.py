@@ -10,6 +10,7 @@ that C{HTTPChannel} lacks are needed a second time.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
@@ -19,7 +20,7 @@ from twisted.web.server import Request, Site
 
 from siger.errors import Reason
 from siger.http.local_channel import LocalChannel
-from siger.http.problem import send_problem
+from siger.http.observed import ObservedStream
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from siger.http.request import RequestHead
     from siger.http.stream import Exchange, Stream
+    from siger.observe.observer import Observer
 
 __all__ = ["BODY_LIMIT", "LocalApplication", "LocalRequest", "LocalSite"]
 
@@ -82,12 +84,22 @@ class LocalApplication:
     Answers requests from a site.
     """
 
-    def __init__(self, site: Site, body_limit: int = BODY_LIMIT) -> None:
+    def __init__(
+        self,
+        site: Site,
+        observer: Observer,
+        template: Callable[[bytes], str | None],
+        body_limit: int = BODY_LIMIT,
+    ) -> None:
         """
         @param site: a L{LocalSite}, or any other whose requests are C{twisted.web} ones.
+        @param observer: hears of every request.
+        @param template: the route template of a path, C{None} for a path that leads nowhere.
         @param body_limit: the largest body that is accepted, in bytes.
         """
         self._site = site
+        self._observer = observer
+        self._template = template
         self._body_limit = body_limit
 
     def __call__(self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes) -> Exchange | None:
@@ -97,17 +109,20 @@ class LocalApplication:
         @param client: the client's address as text, without port.
         @return: the exchange, or C{None} when the whole answer was sent already.
         """
+        template = self._template(head.path)
+        route = self._observer.unmatched if template is None else self._observer.route(template)
+        observed = ObservedStream(stream, self._observer, route, head, request_id, client)
+        channel = LocalChannel(self._site, head, observed, request_id, client)
         reason = self._objection(head)
         if reason is not None:
-            send_problem(stream, head.method, reason, request_id)
+            channel.refuse(reason)
             return None
-        channel = LocalChannel(self._site, head, stream, request_id, client)
-        exchange = _LocalExchange(channel, head, request_id, self._body_limit)
+        exchange = _LocalExchange(channel, observed, head, request_id, self._body_limit)
         if not _has_body(head):
             exchange.answer()
             return None if channel.ended else exchange
         if head.fields.expect_continue:
-            stream.send_interim(100, b"")
+            observed.send_interim(100, b"")
         return exchange
 
     def _objection(self, head: RequestHead) -> Reason | None:
@@ -151,13 +166,15 @@ class _LocalExchange:
     One request on its way to the site, and its answer's flow.
     """
 
-    def __init__(self, channel: LocalChannel, head: RequestHead, request_id: bytes, limit: int) -> None:
+    def __init__(
+        self, channel: LocalChannel, stream: ObservedStream, head: RequestHead, request_id: bytes, limit: int
+    ) -> None:
         self._channel = channel
+        self._stream = stream
         self._head = head
         self._request_id = request_id
         self._limit = limit
         self._body: list[bytes] = []
-        self._size = 0
         self._collecting = True
 
     def answer(self) -> None:
@@ -195,8 +212,8 @@ class _LocalExchange:
         """
         if not self._collecting:
             return
-        self._size += len(data)
-        if self._size > self._limit:
+        self._stream.bytes_in += len(data)
+        if self._stream.bytes_in > self._limit:
             self._refuse(Reason.BODY_TOO_LARGE)
         else:
             self._body.append(data)

@@ -2,7 +2,7 @@
 The channel that a C{twisted.web} request believes it is on.
 
 A L{twisted.web.http.Request} writes its response to an C{HTTPChannel}. L{LocalChannel} offers it what it uses of that
-one, and passes the response on to a L{Stream}, whose framing is its own: lengths and codings that the request wrote are
+one, and passes the response on to a stream, whose framing is its own: lengths and codings that the request wrote are
 taken off, its chunks never come to be. The head is held until the response is complete, or until the handler lets go of
 the processor, whichever is first, so that an ordinary response goes out in one piece and with its length, and one that
 is streamed is not kept waiting.
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from twisted.web.http_headers import Headers
     from twisted.web.server import Site
 
+    from siger.http.observed import ObservedStream
     from siger.http.request import RequestHead
-    from siger.http.stream import Stream
 
 __all__ = ["LocalChannel"]
 
@@ -69,7 +69,7 @@ class LocalChannel:
     @ivar ended: nothing more can be sent.
     """
 
-    def __init__(self, site: Site, head: RequestHead, stream: Stream, request_id: bytes, client: bytes) -> None:
+    def __init__(self, site: Site, head: RequestHead, stream: ObservedStream, request_id: bytes, client: bytes) -> None:
         self.site = site
         self.transport = self
         self.request: Request | None = None
@@ -193,17 +193,20 @@ class LocalChannel:
         else:
             self._flush(True)
 
-    def refuse(self, reason: Reason) -> None:
+    def refuse(self, reason: Reason, detail: str = "", allow: bytes = b"", extra: bytes = b"") -> None:
         """
         Answer with a problem document; if the head is out already, end so that the client can tell.
+
+        The parameters are those of L{send_problem}.
         """
         if self.ended:
             return
         self._stop()
+        self._stream.reason = reason
         if self._sent_head:
             self._stream.abort_response()
         else:
-            send_problem(self._stream, self._head.method, reason, self._request_id)
+            send_problem(self._stream, self._head.method, reason, self._request_id, detail, allow, extra=extra)
 
     def loseConnection(self) -> None:
         """
@@ -293,6 +296,7 @@ class LocalChannel:
         if self.ended:
             return
         self._stop()
+        self._stream.client_gone()
         self._tell_request(Failure(ConnectionLost()))
 
     def pause(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from siger.errors import Reason
     from siger.http.stream import Stream
 
 __all__ = ["FakeStream"]
@@ -22,6 +23,7 @@ class FakeStream:
     def __init__(self, peer: bytes = b"192.0.2.7", secure: bool = False) -> None:
         self.peer = peer
         self.secure = secure
+        self.reason: Reason | None = None
         self.events: list[str] = []
         self.interim: list[tuple[int, bytes]] = []
         self.status: int | None = None

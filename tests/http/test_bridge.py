@@ -22,9 +22,12 @@ from zope.interface.verify import verifyObject
 from siger.errors import Reason
 from siger.http.bridge import LocalApplication, LocalSite
 from siger.http.local_channel import LocalChannel
+from siger.http.observed import ObservedStream
 from siger.http.request import RequestHead, RequestParser
 from siger.http.stream import Exchange
+from siger.observe.observer import UNMATCHED, Observer
 from tests.http.fakes import FakeStream
+from tests.observe.test_observer import RecordingLog
 
 ID = b"0192f3a4b5c6"
 JSON = b"Content-Type: application/json\r\n"
@@ -36,6 +39,13 @@ def parse(line: bytes, fields: bytes = b"") -> RequestHead:
     """
     parser = RequestParser()
     return parser.head(line, parser.fields(b"\r\n".join((b"Host: gw.test", *fields.split(b"\r\n"))).rstrip(b"\r\n")))
+
+
+def template(path: bytes) -> str | None:
+    """
+    The route template of the path that most tests use.
+    """
+    return "/x" if path == b"/x" else None
 
 
 @implementer(IPushProducer)
@@ -115,6 +125,8 @@ class BridgeTestCase(SynchronousTestCase):
         self.app = Klein()
         self.requests: list[Any] = []
         self.stream = FakeStream()
+        self.log = RecordingLog()
+        self.observer = Observer(self.log)  # type: ignore[arg-type]
 
     def send(
         self, line: bytes = b"GET /x HTTP/1.1", fields: bytes = b"", *, limit: int = 100, client: bytes = b"192.0.2.7"
@@ -122,7 +134,7 @@ class BridgeTestCase(SynchronousTestCase):
         """
         Begin a request.
         """
-        application = LocalApplication(LocalSite(self.app.resource(), self.clock), limit)
+        application = LocalApplication(LocalSite(self.app.resource(), self.clock), self.observer, template, limit)
         return application(parse(line, fields), self.stream, ID, client)
 
     def post(self, body: bytes, fields: bytes = JSON, **options: Any) -> Exchange | None:
@@ -346,7 +358,7 @@ class RequestTests(BridgeTestCase):
         A host label too long for any name is the client's error, not the gateway's.
         """
         self.keep(b"")
-        application = LocalApplication(LocalSite(self.app.resource(), self.clock))
+        application = LocalApplication(LocalSite(self.app.resource(), self.clock), self.observer, template)
         parser = RequestParser()
         head = parser.head(b"GET /x HTTP/1.1", parser.fields(b"Host: %b.test" % (b"a" * 64)))
         self.assertIs(application(head, self.stream, ID, b"192.0.2.7"), None)
@@ -357,7 +369,7 @@ class RequestTests(BridgeTestCase):
         Literals, ports, case and odd names all reach the handler.
         """
         self.keep(b"")
-        application = LocalApplication(LocalSite(self.app.resource(), self.clock))
+        application = LocalApplication(LocalSite(self.app.resource(), self.clock), self.observer, template)
         parser = RequestParser()
         hosts = (
             b"[::1]",
@@ -1013,6 +1025,176 @@ class FailureTests(BridgeTestCase):
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
 
+class ObservationTests(BridgeTestCase):
+    """
+    Tests for what the observer hears of local requests.
+    """
+
+    def entry(self) -> dict[str, Any]:
+        """
+        The one request that was reported, by the names that matter here.
+        """
+        self.assertEqual((len(self.log.entries), self.observer.in_flight), (1, 0))
+        names = ("route", "method", "path", "status", "reason", "start", "first_byte", "now", "bytes_in", "bytes_out")
+        route, *rest = self.log.entries[0]
+        self.assertEqual(rest[9:], [ID, b"192.0.2.7", None, b"", 0])
+        return dict(zip(names, (route.template, *rest), strict=False))
+
+    def test_complete(self) -> None:
+        """
+        An answered request is reported once, with its route, status, sizes and times.
+        """
+        self.keep(b"hello")
+        self.post(b"{}")
+        entry = self.entry()
+        self.assertLessEqual(entry.pop("start"), entry["first_byte"])
+        self.assertLessEqual(entry.pop("first_byte"), entry.pop("now"))
+        self.assertEqual(
+            entry,
+            {
+                "route": "/x",
+                "method": b"POST",
+                "path": b"/x",
+                "status": 200,
+                "reason": None,
+                "bytes_in": 2,
+                "bytes_out": 5,
+            },
+        )
+
+    def test_in_flight(self) -> None:
+        """
+        A request is in flight from its head to the end of its response.
+        """
+        later: Deferred[bytes] = Deferred()
+        self.keep(later)
+        self.send()
+        self.assertEqual((self.observer.in_flight, self.log.entries), (1, []))
+        later.callback(b"")
+        self.entry()
+
+    def test_streamed(self) -> None:
+        """
+        A streamed response is reported when it ends, with all of its bytes.
+        """
+        later: Deferred[bytes] = Deferred()
+
+        def answer(request: Any) -> Deferred[bytes]:
+            request.write(b"one")
+            return later
+
+        self.keep(answer)
+        self.send()
+        later.callback(b"two")
+        entry = self.entry()
+        self.assertEqual((entry["status"], entry["bytes_out"], entry["reason"]), (200, 6, None))
+
+    def test_head_has_no_bytes(self) -> None:
+        """
+        A response to HEAD is reported as the empty body it is.
+        """
+        self.keep(b"hello")
+        self.send(b"HEAD /x HTTP/1.1")
+        self.assertEqual(self.entry()["bytes_out"], 0)
+
+    def test_refused(self) -> None:
+        """
+        A request that reaches no handler is reported with the reason, at a path of no route as unmatched.
+        """
+        self.send(b"GET /a%2Fb HTTP/1.1")
+        entry = self.entry()
+        self.assertEqual((entry["route"], entry["status"], entry["reason"]), (UNMATCHED, 400, Reason.INVALID_TARGET))
+        self.assertEqual(entry["bytes_out"], len(self.stream.body))
+
+    def test_body_too_large(self) -> None:
+        """
+        What was taken of a body that is too large is counted.
+        """
+        self.keep(b"")
+        exchange = self.send(b"POST /x HTTP/1.1", b"Transfer-Encoding: chunked")
+        assert exchange is not None
+        exchange.body_received(b"x" * 101)
+        entry = self.entry()
+        self.assertEqual((entry["reason"], entry["bytes_in"]), (Reason.BODY_TOO_LARGE, 101))
+
+    def test_client_gone_before_an_answer(self) -> None:
+        """
+        A client that left unanswered is a 499.
+        """
+        self.keep(Deferred(lambda deferred: deferred.callback(None)))
+        exchange = self.send()
+        assert exchange is not None
+        exchange.client_gone()
+        exchange.client_gone()
+        entry = self.entry()
+        self.assertEqual((entry["status"], entry["reason"], entry["first_byte"]), (499, Reason.CLIENT_GONE, 0.0))
+
+    def test_client_gone_before_its_body(self) -> None:
+        """
+        So is one that left before its body was complete.
+        """
+        self.keep(b"")
+        exchange = self.send(b"POST /x HTTP/1.1", b"Content-Length: 10")
+        assert exchange is not None
+        exchange.body_received(b"{")
+        exchange.client_gone()
+        entry = self.entry()
+        self.assertEqual((entry["status"], entry["reason"], entry["bytes_in"]), (499, Reason.CLIENT_GONE, 1))
+
+    def test_client_gone_during_an_answer(self) -> None:
+        """
+        A client that left in the middle is reported with the status it got and the reason it ended.
+        """
+
+        def answer(request: Any) -> Deferred[None]:
+            request.write(b"one")
+            return Deferred(lambda deferred: deferred.callback(None))
+
+        self.keep(answer)
+        exchange = self.send()
+        assert exchange is not None
+        exchange.client_gone()
+        entry = self.entry()
+        self.assertEqual((entry["status"], entry["reason"], entry["bytes_out"]), (200, Reason.CLIENT_GONE, 3))
+
+    def test_failed(self) -> None:
+        """
+        A handler that raises is an internal error, whether its head was out or not.
+        """
+        for begun, status in ((b"", 500), (b"one", 200)):
+            self.setUp()
+
+            def answer(request: Any, begun: bytes = begun) -> Deferred[None]:
+                if not begun:
+                    raise ValueError("secret")
+                request.write(begun)
+                later: Deferred[None] = Deferred()
+                self.clock.callLater(0, later.errback, ValueError("secret"))
+                return later
+
+            self.keep(answer)
+            self.send()
+            self.clock.advance(0)
+            entry = self.entry()
+            self.assertEqual((entry["status"], entry["reason"]), (status, Reason.INTERNAL_ERROR))
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_interim_and_flow(self) -> None:
+        """
+        Interim responses and flow control pass through the stream that watches.
+        """
+        stream = ObservedStream(
+            self.stream, self.observer, self.observer.unmatched, parse(b"GET / HTTP/1.1"), ID, b"192.0.2.7"
+        )
+        stream.send_interim(103, b"Link: x\r\n")
+        stream.pause_body()
+        stream.resume_body()
+        self.assertEqual(self.stream.interim, [(103, b"Link: x\r\n")])
+        self.assertEqual(self.stream.events, ["interim", "pause_body", "resume_body"])
+        stream.abort_response()
+        self.assertEqual(self.log.entries[0][3:5], (500, Reason.INTERNAL_ERROR))
+
+
 class OtherSitesTests(SynchronousTestCase):
     """
     Tests for sites that are not Klein's or not a L{LocalSite}.
@@ -1035,7 +1217,7 @@ class OtherSitesTests(SynchronousTestCase):
         root = Resource()
         root.putChild(b"hello", Hello())
         stream = FakeStream()
-        application = LocalApplication(LocalSite(root, Clock()))
+        application = LocalApplication(LocalSite(root, Clock()), Observer(), template)
         self.assertIs(application(parse(b"GET /hello HTTP/1.1"), stream, ID, b"192.0.2.7"), None)
         self.assertEqual((stream.length, stream.body, stream.ended), (5, b"hello", True))
 
@@ -1058,7 +1240,7 @@ class OtherSitesTests(SynchronousTestCase):
         ):
             stream = FakeStream()
             head = parse(b"POST / HTTP/1.1", b"Content-Type: %b\r\nContent-Length: %d" % (kind, len(body)))
-            exchange = LocalApplication(site)(head, stream, ID, b"192.0.2.7")
+            exchange = LocalApplication(site, Observer(), template)(head, stream, ID, b"192.0.2.7")
             assert exchange is not None
             exchange.body_received(body)
             exchange.body_finished(b"")
@@ -1076,7 +1258,7 @@ class OtherSitesTests(SynchronousTestCase):
 
         stream = FakeStream()
         site = Site(Resource(), requestFactory=Broken, reactor=Clock())
-        LocalApplication(site)(parse(b"GET / HTTP/1.1"), stream, ID, b"192.0.2.7")
+        LocalApplication(site, Observer(), template)(parse(b"GET / HTTP/1.1"), stream, ID, b"192.0.2.7")
         self.assertEqual((stream.status, stream.ended), (500, True))
         self.assertNotIn(b"secret", stream.body)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
@@ -1091,7 +1273,10 @@ class ChannelInterfaceTests(SynchronousTestCase):
         """
         The channel is a consumer, and its request body needs no flow control.
         """
-        channel = LocalChannel(LocalSite(Resource(), Clock()), parse(b"GET / HTTP/1.1"), FakeStream(), ID, b"192.0.2.7")
+        head = parse(b"GET / HTTP/1.1")
+        observer = Observer()
+        stream = ObservedStream(FakeStream(), observer, observer.unmatched, head, ID, b"192.0.2.7")
+        channel = LocalChannel(LocalSite(Resource(), Clock()), head, stream, ID, b"192.0.2.7")
         self.assertTrue(verifyObject(IConsumer, channel))
         channel.pauseProducing()
         channel.resumeProducing()

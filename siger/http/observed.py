@@ -1,0 +1,161 @@
+"""
+A stream that tells the observer how its request ended.
+
+A proxied exchange counts for itself, where it has the numbers at hand. Local endpoints answer through many hands (a
+framework, its error handlers, producers), so theirs are counted on the one way out that they share.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from siger.errors import Reason
+
+if TYPE_CHECKING:
+    from siger.http.request import RequestHead
+    from siger.http.stream import Stream
+    from siger.observe.observer import Observer, RouteStats
+
+__all__ = ["ObservedStream"]
+
+
+class ObservedStream:
+    """
+    Passes a response on to a stream, and reports the request once, when it has ended.
+
+    @ivar peer: the stream's.
+    @ivar secure: the stream's.
+    @ivar bytes_in: how much of the request's body arrived; whoever takes the body adds to it.
+    @ivar reason: why the gateway refuses the request; set by whoever does, before it answers.
+    """
+
+    __slots__ = (
+        "_bytes_out",
+        "_client",
+        "_ended",
+        "_first_byte",
+        "_head",
+        "_observer",
+        "_request_id",
+        "_route",
+        "_start",
+        "_status",
+        "_stream",
+        "bytes_in",
+        "peer",
+        "reason",
+        "secure",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        observer: Observer,
+        route: RouteStats,
+        head: RequestHead,
+        request_id: bytes,
+        client: bytes,
+    ) -> None:
+        self._stream = stream
+        self._observer = observer
+        self._route = route
+        self._head = head
+        self._request_id = request_id
+        self._client = client
+        self._start = monotonic()
+        self._first_byte = 0.0
+        self._status = 0
+        self._bytes_out = 0
+        self._ended = False
+        self.peer = stream.peer
+        self.secure = stream.secure
+        self.bytes_in = 0
+        self.reason: Reason | None = None
+        observer.in_flight += 1
+
+    def send_interim(self, status: int, lines: bytes) -> None:
+        """
+        See L{siger.http.stream.Stream.send_interim}.
+        """
+        self._stream.send_interim(status, lines)
+
+    def send_response(
+        self, status: int, phrase: bytes, lines: bytes, length: int | None, body: bytes, end: bool
+    ) -> None:
+        """
+        See L{siger.http.stream.Stream.send_response}.
+        """
+        self._status = status
+        self._first_byte = monotonic()
+        self._bytes_out += len(body)
+        if end:
+            self._report()
+        self._stream.send_response(status, phrase, lines, length, body, end)
+
+    def send_body(self, data: bytes) -> None:
+        """
+        See L{siger.http.stream.Stream.send_body}.
+        """
+        self._bytes_out += len(data)
+        self._stream.send_body(data)
+
+    def end_response(self, trailers: bytes) -> None:
+        """
+        See L{siger.http.stream.Stream.end_response}.
+        """
+        self._report()
+        self._stream.end_response(trailers)
+
+    def abort_response(self) -> None:
+        """
+        See L{siger.http.stream.Stream.abort_response}.
+        """
+        self.reason = self.reason or Reason.INTERNAL_ERROR
+        self._report()
+        self._stream.abort_response()
+
+    def pause_body(self) -> None:
+        """
+        See L{siger.http.stream.Stream.pause_body}.
+        """
+        self._stream.pause_body()
+
+    def resume_body(self) -> None:
+        """
+        See L{siger.http.stream.Stream.resume_body}.
+        """
+        self._stream.resume_body()
+
+    def client_gone(self) -> None:
+        """
+        The client left before the response was complete.
+        """
+        self.reason = Reason.CLIENT_GONE
+        self._report()
+
+    def _report(self) -> None:
+        """
+        Count the request, once.
+        """
+        if self._ended:
+            return
+        self._ended = True
+        self._observer.in_flight -= 1
+        self._observer.finish(
+            self._route,
+            self._head.method,
+            self._head.path,
+            self._status or (self.reason or Reason.INTERNAL_ERROR).status,
+            self.reason,
+            self._start,
+            self._first_byte,
+            monotonic(),
+            self.bytes_in,
+            self._bytes_out,
+            self._request_id,
+            self._client,
+            None,
+            b"",
+            0,
+        )
