@@ -144,10 +144,8 @@ def write_default(path: Path) -> bool:
     @return: whether it was written.
     @raise ConfigErrors: when it cannot be.
     """
-    if path.exists():
-        return False
     try:
-        return create(path, default_text().encode())
+        return not path.exists() and create(path, default_text().encode())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigErrors([SettingError(f"cannot be written: {reason}", "", Origin(str(path)))]) from error

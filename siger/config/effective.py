@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import yaml
 
-from siger.config.settings import Address, Settings
+from siger.config.settings import Address, RouteSettings, Settings
 
 __all__ = ["REDACTED", "effective"]
 
@@ -18,6 +18,7 @@ REDACTED = "(redacted)"
 
 _SECRETS = ("jwt_secret", "token")
 _DERIVED = ("listen", "name", "warnings")
+_UNSAID = ("", ())
 
 
 class _Dumper(yaml.SafeDumper):
@@ -49,7 +50,7 @@ def _fields(value: Any) -> dict[str, Any]:
         field = getattr(value, key)
         if key in _SECRETS:
             field = REDACTED if field else None
-        if key not in _DERIVED and field is not None:
+        if key not in _DERIVED and not (field is None or (isinstance(value, RouteSettings) and field in _UNSAID)):
             found[key] = _plain(field)
     return found
 

@@ -4,6 +4,7 @@ Files that only their owner may read, and that are never half written.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -17,7 +18,7 @@ def create(path: Path, content: bytes) -> bool:
 
     @return: C{False} when there is something at C{path} already, which is then left as it is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directory(path.parent)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         _write(draft, content)
@@ -28,6 +29,13 @@ def create(path: Path, content: bytes) -> bool:
     finally:
         draft.unlink(missing_ok=True)
     return True
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from None
 
 
 def _write(draft: Path, content: bytes) -> None:

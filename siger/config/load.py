@@ -13,7 +13,7 @@ from siger.config import aliases, environment, support
 from siger.config.document import parse
 from siger.config.expand import expand
 from siger.config.gateway import gateway
-from siger.config.nodes import ConfigErrors, Mapping, Node, Origin, SettingError
+from siger.config.nodes import ConfigErrors, Mapping, Node, Origin, Scalar, SettingError
 from siger.config.section import Value
 from siger.config.settings import Settings
 
@@ -48,7 +48,7 @@ def _root(path: Path, faults: list[SettingError]) -> Mapping:
     @raise ConfigErrors: when there is none: then nothing more can be said.
     """
     root: Node | None = parse(_read(path), str(path), faults)
-    if root is None and not faults:
+    if not faults and (root is None or (isinstance(root, Scalar) and root.kind == "null")):
         return Mapping(Origin(str(path), 1))
     if root is not None and not isinstance(root, Mapping):
         faults.append(SettingError("expected keys and their values", "", root.origin))

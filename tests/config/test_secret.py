@@ -1,0 +1,78 @@
+"""
+Tests of L{siger.config.secret}.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from siger.config.nodes import ConfigErrors
+from siger.config.secret import kept_secret
+from siger.config.settings import Settings
+
+
+class KeptSecretTests(SynchronousTestCase):
+    """
+    There is a secret in any case.
+    """
+
+    def setUp(self) -> None:
+        """
+        Use a data directory that is not there yet.
+        """
+        self.settings = Settings(data_dir=Path(self.mktemp()))
+        self.path = self.settings.data_dir / "jwt_secret"
+
+    def test_configured(self) -> None:
+        """
+        A configured secret is used, and nothing is written.
+        """
+        settings = Settings(data_dir=self.settings.data_dir, jwt_secret="x" * 32)
+        self.assertIs(settings, kept_secret(settings))
+        self.assertFalse(self.settings.data_dir.exists())
+
+    def test_made(self) -> None:
+        """
+        Without one, a random one is made, which only the owner may read.
+        """
+        secret = kept_secret(self.settings).jwt_secret
+        self.assertRegex(secret, r"\A[0-9a-f]{64}\Z")
+        self.assertEqual(secret, self.path.read_text().strip())
+        self.assertEqual(0o600, stat.S_IMODE(self.path.stat().st_mode))
+
+    def test_different(self) -> None:
+        """
+        No two gateways make the same one.
+        """
+        other = Settings(data_dir=Path(self.mktemp()))
+        self.assertNotEqual(kept_secret(self.settings).jwt_secret, kept_secret(other).jwt_secret)
+
+    def test_kept(self) -> None:
+        """
+        It is the same the next time, and private again if it no longer was.
+        """
+        secret = kept_secret(self.settings).jwt_secret
+        self.path.chmod(0o644)
+        self.assertEqual(secret, kept_secret(self.settings).jwt_secret)
+        self.assertEqual(0o600, stat.S_IMODE(self.path.stat().st_mode))
+
+    def test_damaged(self) -> None:
+        """
+        A kept secret that was cut short or is no text is an error that names its file.
+        """
+        self.settings.data_dir.mkdir()
+        for content in (b"", b"short\n", b"\xff" * 64):
+            self.path.write_bytes(content)
+            with self.assertRaises(ConfigErrors) as raised:
+                kept_secret(self.settings)
+            self.assertTrue(str(raised.exception).startswith(f"{self.path}: jwt_secret: no secret can be kept here: "))
+
+    def test_impossible(self) -> None:
+        """
+        So is a data directory that cannot be one.
+        """
+        self.settings.data_dir.write_bytes(b"")
+        self.assertRaises(ConfigErrors, kept_secret, self.settings)
