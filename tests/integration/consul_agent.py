@@ -19,7 +19,7 @@ import re
 import shutil
 import socket
 import subprocess
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +175,8 @@ class ConsulAgent:
         """
         if self._process is None or self._transport is None:
             return
-        try:
+        with suppress(ProcessExitedAlready):
             self._transport.signalProcess("KILL")
-        except ProcessExitedAlready:
-            pass
         process, self._process = self._process, None
         if not process.ended.called:
             await process.ended
