@@ -79,7 +79,7 @@ class Pool:
         """
         The state in words.
         """
-        return f"{self.active} active, {self.idle} idle, {len(self._dialling)} connecting, {len(self._waiting)} waiting"
+        return f"{self.active} active, {self.idle} idle, {self.connecting} connecting, {self.waiting} waiting"
 
     @property
     def idle(self) -> int:
@@ -87,6 +87,20 @@ class Pool:
         Connections that wait for an exchange.
         """
         return len(self._idle)
+
+    @property
+    def connecting(self) -> int:
+        """
+        Connections being made.
+        """
+        return len(self._dialling)
+
+    @property
+    def waiting(self) -> int:
+        """
+        Exchanges that wait for a connection.
+        """
+        return len(self._waiting)
 
     @property
     def active(self) -> int:
