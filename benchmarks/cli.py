@@ -23,12 +23,13 @@ from benchmarks.peers import all_peers
 from benchmarks.peers.base import Peer
 from benchmarks.processes import Processes, StartError, cores
 from benchmarks.running import Running, Stage
-from benchmarks.tools import MissingToolError, find
+from benchmarks.tools import REPOSITORY, MissingToolError, find
 from benchmarks.workloads import IDLE, WORKLOADS
 
 __all__ = ["main"]
 
 _MOST_IDLE_ROUNDS = 3
+_JSON = REPOSITORY / "benchmarks" / "results.json"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +85,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--check", action="store_true", help="check every proxy's answers and chain, and time nothing")
     add("--allow-missing", action="store_true", help="leave out proxies that are not installed")
-    add("--json", type=Path, metavar="FILE", help="write all samples and figures as JSON")
+    add(
+        "--json",
+        type=Path,
+        default=_JSON,
+        metavar="FILE",
+        help=f"for all samples and figures (benchmarks/{_JSON.name})",
+    )
     add("--markdown", type=Path, metavar="FILE", help="write the tables as a Markdown page")
     return parser
 
@@ -183,8 +190,8 @@ def _report(options: argparse.Namespace, peers: Sequence[Peer], samples: Sequenc
     machine = describe(peers)
     said = {"rounds": options.rounds, "seconds": options.seconds}
     print("\n" + report.as_text(samples))
-    if options.json:
-        options.json.write_text(report.as_json(machine, said, samples))
+    options.json.write_text(report.as_json(machine, said, samples))
+    print(f"\nAll figures and samples are in {options.json}")
     if options.markdown:
         options.markdown.write_text(report.as_markdown(machine, said, samples))
 

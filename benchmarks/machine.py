@@ -32,6 +32,7 @@ def describe(peers: Sequence[Peer]) -> dict[str, object]:
         "load_core": load,
         "memory": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / 1024**2:.0f} GiB",
         "kernel": platform.release(),
+        "congestion": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         "virtual": "hypervisor" in _field("/proc/cpuinfo", "flags"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "uvloop": version("uvloop"),

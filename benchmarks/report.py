@@ -197,7 +197,8 @@ def _machine(machine: Mapping[str, Any], options: Mapping[str, Any]) -> list[str
     peers = machine["peers"]
     return [
         f"Run on {machine['date']} at commit {machine['commit']}, on a {kind} with {machine['cores']} cores "
-        f"({machine['cpu']}), {machine['memory']} of memory, Linux {machine['kernel']}, {machine['python']}, uvloop "
+        f"({machine['cpu']}), {machine['memory']} of memory, Linux {machine['kernel']} "
+        f"(TCP congestion control {machine['congestion']}), {machine['python']}, uvloop "
         f"{machine['uvloop']}. The proxies ran on core {machine['proxy_core']}; wrk {machine['wrk']} and the backend "
         f"({machine['backend']}) on core {machine['load_core']}.",
         "",
