@@ -24,7 +24,27 @@ HERE = Path(__file__).resolve().parent
 
 #: The modules worth compiling, as paths from here.  They import only each other and the standard library, so that they
 #: can be compiled before Siger's dependencies are installed.
-HOT: list[str] = []
+HOT = [
+    "siger/balancing/algorithms.py",
+    "siger/balancing/service.py",
+    "siger/frontdoor.py",
+    "siger/http/body.py",
+    "siger/http/channel.py",
+    "siger/http/deadlines.py",
+    "siger/http/fields.py",
+    "siger/http/grammar.py",
+    "siger/http/problem.py",
+    "siger/http/request.py",
+    "siger/http/response.py",
+    "siger/http/target.py",
+    "siger/observe/observer.py",
+    "siger/policy/forwarded.py",
+    "siger/policy/request_id.py",
+    "siger/proxy/connection.py",
+    "siger/proxy/exchange.py",
+    "siger/proxy/forwarding.py",
+    "siger/proxy/websocket.py",
+]
 
 #: mypy as mypyc runs it: none of the project's own settings, whose plugins are not installed where wheels are built.
 MYPY_FLAGS = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
