@@ -21,6 +21,8 @@ from yarl import URL
 from benchmarks.backend import PREFIX
 from benchmarks.peers.chain import AccessLog, RateLimit, new_request_id
 
+__all__ = ["Proxy", "serve"]
+
 HOP_BY_HOP = frozenset(
     {
         "connection",

@@ -17,6 +17,8 @@ from twisted.web.server import Request, Site
 from benchmarks.backend import PREFIX
 from benchmarks.peers.chain import RateLimit, new_request_id
 
+__all__ = ["ChainedResource", "as_json", "site"]
+
 
 class ChainedResource(ReverseProxyResource):
     """
