@@ -20,6 +20,7 @@ PREFIX = "SIGER_"
 
 _SERVICE_LINK = re.compile(r"SIGER_(SERVICE_(HOST|PORT)(_.*)?|NAME|PORT_[0-9]+_(TCP|UDP|SCTP).*)")
 _LINK_URL = re.compile(r"(tcp|udp|sctp)://.*")
+_PLACE = re.compile(r"[0-9]{1,5}")
 _BUILD = "SIGER_COMPILE"  # setup.py's own
 _TEST_PREFIX = "SIGER_TEST_"
 
@@ -79,7 +80,7 @@ def _from(node: Node, origin: Origin, text: str) -> Node:
 
 def _inner(node: Node, origin: Origin) -> Node:
     """
-    Inside a list or a mapping there is YAML only: a text can be quoted there.
+    The same for what is inside a list or a mapping: there is YAML only, where a text can be quoted.
     """
     if isinstance(node, Scalar):
         return Scalar(origin, node.text, node.kind)
@@ -94,20 +95,22 @@ def _place(node: Mapping | Sequence, keys: list[str], value: Node) -> bool:
 
     @return: C{False} when the way leads to an entry that a list does not have.
     """
-    key, rest = keys[0], keys[1:]
     if isinstance(node, Sequence):
-        if not (key.isascii() and key.isdigit() and len(key) < 6 and int(key) < len(node.items)):
-            return False
-        inner = _below(node.items[int(key)], rest, value)
-        if inner is None:
-            return False
-        node.items[int(key)] = inner
-        return True
-    entry = node.entries.get(key)
-    inner = _below(entry.value if entry is not None else None, rest, value)
+        return _place_in_list(node, keys, value)
+    entry = node.entries.get(keys[0])
+    inner = _below(entry.value if entry is not None else None, keys[1:], value)
     if inner is None:
         return False
-    node.entries[key] = Entry(value.origin if not rest or entry is None else entry.origin, inner)
+    node.entries[keys[0]] = Entry(entry.origin if entry is not None and keys[1:] else value.origin, inner)
+    return True
+
+
+def _place_in_list(node: Sequence, keys: list[str], value: Node) -> bool:
+    number = int(keys[0]) if _PLACE.fullmatch(keys[0]) else len(node.items)
+    inner = _below(node.items[number], keys[1:], value) if number < len(node.items) else None
+    if inner is None:
+        return False
+    node.items[number] = inner
     return True
 
 

@@ -48,7 +48,8 @@ class _Expander:
 
     def scalar(self, node: Scalar, path: str) -> Scalar:
         try:
-            return _checked(node if node.verbatim is not None else self._expanded(node))
+            # What a variable says itself, which has no line, is not expanded: SIGER_* can hold a secret with ${ in it.
+            return _checked(node if node.origin.line is None else self._expanded(node))
         except _WrongError as wrong:
             self.faults.append(SettingError(str(wrong), path, node.origin))
             return Scalar(node.origin, "", "reported")

@@ -65,6 +65,32 @@ class OverrideTests(SynchronousTestCase):
             self.assertEqual([name], [error.partition(":")[0] for error in errors_of(file, {name: "h"})])
         self.assertEqual(1, len(errors_of(file, {"SIGER_ROUTES__3": "h"})))
 
+    def test_below_no_such_entry(self) -> None:
+        """
+        So is one that is missing further inside.
+        """
+        file = "services: {a: {instances: ['h:1']}}\nroutes: [{path: /, service: a, methods: [GET]}]"
+        for name in ("SIGER_SERVICES__A__INSTANCES__1", "SIGER_ROUTES__0__METHODS__7"):
+            self.assertEqual([name], [error.partition(":")[0] for error in errors_of(file, {name: "x"})])
+
+    def test_nested_values(self) -> None:
+        """
+        Lists and mappings inside each other arrive whole; C{${} in them is no reference.
+        """
+        value = "[{path: /a, service: a, methods: [GET, PUT], timeouts: {idle: 2}}]"
+        (route,) = loaded("services: {a: {instances: ['h:1']}}", {"SIGER_ROUTES": value}).routes
+        self.assertEqual((("GET", "PUT"), 2), (route.methods, route.timeouts and route.timeouts.idle))
+        self.assertEqual("${A}", loaded("", {"SIGER_CONSUL": "{token: '${A}', tags: []}"}).consul.token)
+
+    def test_errors_inside(self) -> None:
+        """
+        A mistake inside a list names the variable too.
+        """
+        self.assertEqual(
+            ["SIGER_TRUSTED_PROXIES: trusted_proxies[1]: expected a text, got a number; put it in quotes"],
+            errors_of("", {"SIGER_TRUSTED_PROXIES": "[10.0.0.0/8, 5]"}),
+        )
+
     def test_through_a_scalar(self) -> None:
         """
         A section that the file switched off can be written anew.

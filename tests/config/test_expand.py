@@ -103,12 +103,12 @@ class ExpandTests(SynchronousTestCase):
         node, _ = expanded("${A}0", "quoted", A="808")
         self.assertEqual(("8080", "quoted", None), (node.text, node.kind, node.verbatim))
 
-    def test_verbatim(self) -> None:
+    def test_environment(self) -> None:
         """
         What came from the environment is not expanded.
         """
         faults: list[SettingError] = []
-        scalar = Scalar(HERE, "${A}", verbatim="${A}")
+        scalar = Scalar(Origin("SIGER_X"), "${A}")
         self.assertIs(scalar, expand(scalar, {"A": "x"}, faults))
 
     def test_surrogates(self) -> None:
