@@ -29,7 +29,7 @@ from siger.http.grammar import stray_control
 from siger.http.problem import PHRASES
 from siger.http.request import RequestFields, RequestHead, RequestParser
 from siger.http.stream import Application, Exchange
-from siger.http.transport import Transport, half_close, unacknowledged
+from siger.http.transport import Transport, close, half_close, unacknowledged
 
 __all__ = ["Channel", "ChannelContext"]
 
@@ -557,7 +557,7 @@ class Channel:
         self._buffer = b""
         self._decoder = None
         self.deadline = self._context.deadlines.now + self._context.limits.write_timeout
-        self.transport.loseConnection()
+        close(self.transport)
 
     def _abort(self) -> None:
         self._state = CLOSED

@@ -9,7 +9,7 @@ import struct
 import termios
 from typing import Any, Protocol
 
-__all__ = ["Transport", "half_close", "unacknowledged"]
+__all__ = ["Transport", "close", "half_close", "unacknowledged"]
 
 
 class Transport(Protocol):
@@ -21,11 +21,21 @@ class Transport(Protocol):
 
     def loseConnection(self) -> None: ...
 
+    def unregisterProducer(self) -> None: ...
+
     def abortConnection(self) -> None: ...
 
     def pauseProducing(self) -> None: ...
 
     def resumeProducing(self) -> None: ...
+
+
+def close(transport: Transport) -> None:
+    """
+    Close once everything is written. Whoever feeds the transport is taken off first: a transport waits for a producer.
+    """
+    transport.unregisterProducer()
+    transport.loseConnection()
 
 
 def half_close(transport: Transport) -> bool:
@@ -35,6 +45,7 @@ def half_close(transport: Transport) -> bool:
     lose = getattr(transport, "loseWriteConnection", None)
     if lose is None:
         return False
+    transport.unregisterProducer()
     lose()
     return True
 

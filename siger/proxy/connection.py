@@ -16,7 +16,7 @@ from siger.http.deadlines import NEVER, Deadlines
 from siger.http.fields import HeadError
 from siger.http.grammar import stray_control
 from siger.http.response import ResponseHead, ResponseParser
-from siger.http.transport import Transport
+from siger.http.transport import Transport, close
 
 if TYPE_CHECKING:
     from siger.config.settings import Timeouts
@@ -390,7 +390,7 @@ class UpstreamConnection:
         self._recipient = None
         self._state = CLOSED
         self.deadline = self._owner.deadlines.now + self.timeouts.idle
-        self.transport.loseConnection()
+        close(self.transport)
 
     def connection_lost(self, clean: bool) -> None:
         """
