@@ -62,7 +62,10 @@ def _refuse_repetition(route: RouteSettings, earlier: list[tuple[str, RouteSetti
 
 
 def _shape(path: str) -> str:
-    return _PARAMETER.sub("{}", path)
+    """
+    The same text for all paths that cover the same requests: a prefix means whole segments, slash at its end or not.
+    """
+    return _PARAMETER.sub("{}", path).rstrip("/")
 
 
 class _Route:

@@ -179,6 +179,7 @@ class RoutesTests(SynchronousTestCase):
         """
         for first, second in [
             ("path: /a", "path: /a"),
+            ("path: /a", "path: /a/"),
             ("path: '/{x}'", "path: '/{y}'"),
             ("host: h", "host: H, methods: [GET]"),
             ("path: /a, methods: [GET, PUT]", "path: /a, methods: [PUT]"),
