@@ -18,12 +18,14 @@ from consul.exceptions import ConsulException
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 if TYPE_CHECKING:
     from twisted.web.iweb import IAgent, IResponse
@@ -54,6 +56,30 @@ class NoLeader(ConsulException):  # type: ignore[misc]  # py-consul has no annot
     def __init__(self, result: Any) -> None:
         super().__init__("Consul has no leader")
         self.result = result
+
+
+@implementer(IBodyProducer)
+class _Content:
+    """
+    A request body that is at hand: it is written at once, without a schedule of its own.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.length = len(content)
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        consumer.write(self._content)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        pass
+
+    def resumeProducing(self) -> None:
+        pass
+
+    def stopProducing(self) -> None:
+        pass
 
 
 class _Collector(Protocol):
@@ -148,7 +174,7 @@ class TreqClient(BaseHTTPClient):  # type: ignore[misc]
             method,
             uri,
             headers=Headers({name: [value] for name, value in (headers or {}).items()}),
-            data=data or None,
+            data=data,
             allow_redirects=False,
             unbuffered=True,
             reactor=cast(Any, self._clock),
@@ -200,7 +226,7 @@ class ConsulClient(BaseConsul):  # type: ignore[misc]
         @param pool: the agent's connections, if it keeps any.
         """
         self._pool = pool
-        self._carrier = (HTTPClient(agent), clock, stale)
+        self._carrier = (HTTPClient(agent, data_to_body_producer=_Content), clock, stale)
         super().__init__(
             host=f"[{host}]" if ":" in host else host,
             port=port,
