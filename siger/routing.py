@@ -58,7 +58,7 @@ class Route:
             return None
         if self._strip:
             path = path[len(self._strip) :]
-        elif self._rewrite:
+        elif self.settings.rewrite:
             path = path[match.end() :]
         path = self._rewrite + path
         return path if path.startswith(b"/") else b"/" + path

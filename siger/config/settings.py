@@ -211,7 +211,7 @@ class RouteSettings:
     @ivar rewrite: what is put in place of C{strip}, or of the whole C{path} when there is no C{strip}; C{""} for
         nothing.
     @ivar timeouts: complete: what the route does not say was taken from its service.
-    @ivar encoded_slashes: C{reject} or C{keep} C{%2F} and C{%5C} in the path.
+    @ivar encoded_slashes: C{reject} or C{keep} C{%2F} in the path.
     """
 
     service: str
