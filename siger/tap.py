@@ -22,6 +22,7 @@ from siger.config.default import write_default
 from siger.config.load import ConfigErrors, load
 from siger.config.settings import Settings
 from siger.gateway import Gateway
+from siger.observe.logging import log_for_command
 from siger.process import GatewayProcess
 
 __all__ = ["Options", "makeService"]
@@ -89,10 +90,13 @@ class Options(UsageOptions):
 
 def makeService(options: Options, reactor: Any = None) -> IService:
     """
-    Build the gateway that C{options} describe.
+    Build the gateway that C{options} describe, and the log that the command which runs it is to begin with.
 
     @param reactor: what will run it; by default the installed one.
     """
     if reactor is None:
         from twisted.internet import reactor
-    return GatewayProcess(Gateway(options.settings, reactor), reactor)
+    settings = options.settings
+    secrets = [secret for secret in (settings.jwt_secret, settings.consul.token) if secret]
+    log = log_for_command(options.parent, settings.log_level, secrets)
+    return GatewayProcess(Gateway(settings, reactor), reactor, log)
