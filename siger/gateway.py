@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from twisted.application.service import Service as TwistedService
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -30,9 +30,11 @@ from siger.http.channel import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.response import ResponseParser
 from siger.http.server import ServerFactory
+from siger.membership import Membership
 from siger.observe.access_log import access_log_to
 from siger.observe.metrics import Metrics
 from siger.observe.observer import Observer
+from siger.observe.watchdog import Watchdog
 from siger.policy.forwarded import Forwarding
 from siger.proxy.exchange import ProxyContext
 from siger.proxy.pool import Pool
@@ -72,6 +74,9 @@ class Gateway(TwistedService):
         self.front_door = self._make_front_door()
         self._channels = ChannelContext(self.front_door, settings.limits, self._deadlines)
         self._factory = ServerFactory(self._channels)
+        self._membership = self._make_membership()
+        self._watchdog = Watchdog(reactor)
+        self._watchdog.show(self._metrics)
         expose(self._metrics, self.catalogue, self._factory, self._access_log)
 
     def _make_front_door(self) -> FrontDoor:
@@ -80,6 +85,14 @@ class Gateway(TwistedService):
         site = LocalSite(AdminApp(self.vitals, self._metrics).resource(), self._reactor)
         local = LocalApplication(site, self._observer, route_template, self.settings.limits.local_body)
         return FrontDoor(self.catalogue.services, RouteTable(self.settings.routes), context, local)
+
+    def _make_membership(self) -> Membership | None:
+        if self.settings.consul_address is None:
+            return None
+        membership = Membership(self._reactor, self.settings, self.catalogue)
+        membership.expose(self._metrics)
+        self.vitals.watch("consul", membership.describe)
+        return membership
 
     def _make_service(self, name: str) -> Service:
         settings = self.settings.service(name)
@@ -121,10 +134,23 @@ class Gateway(TwistedService):
         host = self.address
         self.catalogue.guard.listeners = frozenset({(self.settings.listen.host, host.port)})
         publish_static(self.settings, self.catalogue)
-        self._ready()
+        self._watchdog.start()
         self.log.info("listening on {host}:{port}", host=host.host, port=host.port)
+        self._become_ready()
+
+    def _become_ready(self) -> None:
+        # A gateway that has just started waits for Consul, so that it is sent nothing that it does not know yet; but
+        # not for long: what is configured can be served without.
+        if self._membership is None:
+            self._ready()
+            return
+        self._waiting = self._reactor.callLater(_FIRST_SYNC_SECONDS, self._ready)
+        self._membership.first_sync.addCallback(lambda _: self._ready())
+        self._membership.start(self.address.port)
 
     def _ready(self) -> None:
+        if self._waiting is not None and self._waiting.active():
+            self._waiting.cancel()
         if self.vitals.state == "starting":
             self.vitals.state = "ready"
 
@@ -140,16 +166,21 @@ class Gateway(TwistedService):
         self.vitals.state = "draining"
         seconds = self.settings.drain_timeout
         self.log.info("draining for at most {seconds} seconds", seconds=seconds)
+        if self._waiting is not None and self._waiting.active():
+            self._waiting.cancel()
+        left = succeed(None) if self._membership is None else self._membership.leave()
         closed = maybeDeferred(self._port.stopListening)
         drained = drain(self._reactor, self._channels, seconds)
-        return gatherResults([closed, drained]).addCallback(lambda _: self._end())
+        return gatherResults([left, closed, drained]).addCallback(lambda _: self._end())
 
-    def _end(self) -> None:
+    def _end(self) -> Deferred[None]:
         for service in self.catalogue.services.values():
             for endpoint in service.endpoints:
                 if endpoint.pool is not None:
                     endpoint.pool.close()
+        self._watchdog.stop()
         self._deadlines.stop()
         if self._access_log is not None:
             self._access_log.stop()
         self.log.info("stopped")
+        return succeed(None) if self._membership is None else self._membership.stop()
