@@ -121,10 +121,9 @@ class ApplicationLog:
         What an event says.
         """
         failure = _failure(event)
-        if failure is not None and "log_text" in event:
-            text = event.get("why")  # the rest of an old-style event's text is the traceback
-        else:
-            text = formatEvent(event)
+        # The text of an old-style event is its traceback, but for the "why".
+        old = failure is not None and "log_text" in event
+        text = event.get("why") if old else formatEvent(event)
         if not text and failure is not None:
             text = f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
         return self._clean(text or "", _LONGEST_MESSAGE)
@@ -209,7 +208,7 @@ def log_for_command(
         if log is not None:
             log.redactor.protect(*secrets)
         return log
-    if "logFile" in parent and "fileLogObserverFactory" not in parent:
+    if "fileLogObserverFactory" in parent:
         _prepare_twist(parent, level, secrets)
     return None
 
@@ -232,12 +231,12 @@ def _log_for_twistd(parent: Mapping[str, Any], level: str) -> ApplicationLog | N
 
 def _prepare_twist(parent: MutableMapping[str, Any], level: str, secrets: Iterable[str]) -> None:
     """
-    Let C{twist} make our log for the file of its choice. Its own level is a filter in front of ours, so it must let
-    through what ours does.
+    Let C{twist} make our log for the file and the format of its choice, which is text at a terminal. Its own level is
+    a filter in front of ours, so it must let through what ours does.
     """
 
     def make(stream: TextIO) -> ApplicationLog:
-        log = ApplicationLog(stream, level)
+        log = ApplicationLog(stream, level, human=parent.get("logFormat") == "text")
         log.redactor.protect(*secrets)
         return log
 

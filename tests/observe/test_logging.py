@@ -383,7 +383,7 @@ class CommandTests(LoggingTestCase):
         """
         C{twist} is given the log to make for its stream, and filters nothing of it.
         """
-        parent: dict[str, Any] = {"logFile": None, "logLevel": LogLevel.info}
+        parent: dict[str, Any] = {"fileLogObserverFactory": None, "logFormat": "json", "logLevel": LogLevel.info}
         self.assertIs(log_for_command(parent, "debug", ["correct horse"]), None)
         self.assertEqual(parent["logLevel"], LogLevel.debug)
         make: Callable[[StringIO], ApplicationLog] = parent["fileLogObserverFactory"]
@@ -391,14 +391,15 @@ class CommandTests(LoggingTestCase):
         Logger(observer=make(stream)).debug("the correct horse")
         self.assertEqual(json.loads(stream.getvalue())["message"], "the [redacted]")
 
-    def test_twist_with_a_format(self) -> None:
+    def test_twist_with_text(self) -> None:
         """
-        A format asked for on C{twist}'s command line is kept.
+        C{twist} says which of the two formats it is, whatever the stream.
         """
-        chosen = object()
-        parent: dict[str, Any] = {"logFile": None, "fileLogObserverFactory": chosen}
-        self.assertIs(log_for_command(parent, "debug"), None)
-        self.assertEqual(parent, {"logFile": None, "fileLogObserverFactory": chosen})
+        for form, stream, start in (("text", StringIO(), "2"), ("json", Terminal(), "{")):
+            parent: dict[str, Any] = {"fileLogObserverFactory": None, "logFormat": form}
+            log_for_command(parent, "info")
+            Logger(observer=parent["fileLogObserverFactory"](stream)).info("hello")
+            self.assertTrue(stream.getvalue().startswith(start))
 
     def test_neither(self) -> None:
         """
