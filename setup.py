@@ -30,6 +30,7 @@ HOT = [
     "siger/frontdoor.py",
     "siger/http/body.py",
     "siger/http/channel.py",
+    "siger/http/date.py",
     "siger/http/deadlines.py",
     "siger/http/fields.py",
     "siger/http/grammar.py",

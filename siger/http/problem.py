@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from siger.errors import Reason
+from siger.http.date import date_line
 
 if TYPE_CHECKING:
     from siger.http.stream import Stream
@@ -160,7 +161,7 @@ def send_problem(
     """
     stream.reason = reason
     body = problem_body(reason, request_id, detail)
-    lines = problem_lines(reason, request_id, allow, retry_after) + extra
+    lines = date_line() + problem_lines(reason, request_id, allow, retry_after) + extra
     sent = b"" if method == b"HEAD" else body
     stream.send_response(reason.status, phrase(reason.status), lines, len(body), sent, True)
     return len(sent)

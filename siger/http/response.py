@@ -21,7 +21,7 @@ _IDLE_LIMIT: Final = 55.0
 _IDLE_MARGIN: Final = 1.0
 
 _SINGLETONS = frozenset((b"content-length", b"transfer-encoding", b"sec-websocket-accept", b"upgrade"))
-_OWNED = HOP_BY_HOP | _SINGLETONS | {b"x-request-id"}
+_OWNED = HOP_BY_HOP | _SINGLETONS | {b"date", b"x-request-id"}
 _NOT_NAMEABLE: Final = _OWNED | {b"close", b"set-cookie"}
 
 
@@ -35,13 +35,14 @@ class ResponseHead:
     @ivar length: the declared body length, or C{None}.
     @ivar chunked: the body is chunked.
     @ivar close: the connection cannot be used again.
+    @ivar dated: it has a Date; one without gets ours (RFC 9110 section 6.6.1).
     @ivar owned: the fields that the gateway reads itself, by lower-case name.
     @ivar idle_limit: seconds after which an idle connection is better not used again: what C{Keep-Alive: timeout=}
         says, with a margin, or a common default.
     @ivar bodyless: a response with this status never has a body (RFC 9112 section 6.3, item 1).
     """
 
-    __slots__ = ("bodyless", "chunked", "close", "idle_limit", "length", "owned", "phrase", "relay", "status")
+    __slots__ = ("bodyless", "chunked", "close", "dated", "idle_limit", "length", "owned", "phrase", "relay", "status")
 
     def __init__(self, status: int, phrase: bytes) -> None:
         self.status = status
@@ -50,6 +51,7 @@ class ResponseHead:
         self.length: int | None = None
         self.chunked = False
         self.close = False
+        self.dated = False
         self.owned: dict[bytes, bytes] = {}
         self.idle_limit = _IDLE_LIMIT
         self.bodyless = status < 200 or status == 204 or status == 304
@@ -109,6 +111,9 @@ class ResponseParser:
         if owned:
             self._settle_framing(head)
             relay = self._settle_connection(head, relay)
+            if b"date" in owned:
+                head.dated = True
+                relay.append(b"Date: %b\r\n" % owned[b"date"])
             keep_alive = _keep_alive_timeout(owned.get(b"keep-alive", b""))
             if keep_alive is not None:
                 head.idle_limit = min(_IDLE_LIMIT, decimal(keep_alive[1]) - _IDLE_MARGIN)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from siger.errors import Reason
 from siger.http.body import encode_chunk
+from siger.http.date import date_line
 from siger.http.problem import send_problem
 from siger.proxy import websocket
 from siger.proxy.forwarding import request_head
@@ -322,6 +323,8 @@ class Exchange:
         self._status = head.status
         self._bytes_out = len(body)
         lines = b"%bX-Request-ID: %b\r\n" % (head.relay, self._request_id)
+        if not head.dated:
+            lines += date_line()
         if complete:
             # The connection is back in its pool, or closed.
             self._connection = None

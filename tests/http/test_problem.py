@@ -157,7 +157,9 @@ class SendTests(SynchronousTestCase):
         body = problem_body(Reason.NO_ROUTE, ID)
         self.assertEqual((stream.status, stream.phrase, stream.length), (404, b"Not Found", len(body)))
         self.assertEqual(stream.body, body)
-        self.assertEqual(stream.lines, problem_lines(Reason.NO_ROUTE, ID) + b"Vary: Origin\r\n")
+        date, _, rest = stream.lines.partition(b"\r\n")
+        self.assertRegex(date, rb"\ADate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z")
+        self.assertEqual(rest, problem_lines(Reason.NO_ROUTE, ID) + b"Vary: Origin\r\n")
         self.assertTrue(stream.ended)
         self.assertEqual(sent, len(body))
 
