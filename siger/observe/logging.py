@@ -100,7 +100,7 @@ class ApplicationLog:
         document: dict[str, Any] = {
             "time": _time(event),
             "level": _level(event),
-            "logger": event.get("log_namespace") or "-",
+            "logger": _source(event),
             "message": self._message(event),
         }
         traceback = self._traceback(event)
@@ -114,7 +114,7 @@ class ApplicationLog:
         """
         text = f"{self._message(event)}\n{self._traceback(event)}".rstrip("\n")
         body = _control.sub(_escaped, text).replace("\n", "\n    ")
-        return f"{_time(event)} {_level(event):8} {event.get('log_namespace') or '-'}: {body}\n"
+        return f"{_time(event)} {_level(event):8} {_source(event)}: {body}\n"
 
     def _message(self, event: LogEvent) -> str:
         """
@@ -163,6 +163,14 @@ def _level(event: LogEvent) -> str:
     """
     level = event.get("log_level")
     return "info" if level is None else str(level.name)
+
+
+def _source(event: LogEvent) -> str:
+    """
+    Who says it; of old-style events that is not known, but that they are Twisted's is a good guess.
+    """
+    source = event.get("log_namespace") or "-"
+    return "twisted" if source == "log_legacy" else str(source)
 
 
 def _failure(event: LogEvent) -> Failure | None:

@@ -180,7 +180,7 @@ class JSONTests(LoggingTestCase):
         legacy.msg(failure=raised(ValueError("because")), why="While serving", isError=1)
         legacy.msg(failure=raised(ValueError("because")), why=None, isError=1)
         first, second, third = self.lines()
-        self.assertEqual((first["level"], first["message"]), ("info", "hello there"))
+        self.assertEqual((first["logger"], first["level"], first["message"]), ("twisted", "info", "hello there"))
         self.assertEqual((second["level"], second["message"]), ("critical", "While serving"))
         self.assertIn("ValueError: because", second["traceback"])
         self.assertEqual(third["message"], "ValueError: because")
