@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from consul.exceptions import ConsulException
 
 from siger.balancing.instances import Instance
+from siger.discovery.catalogue import NEVER
 
 if TYPE_CHECKING:
     from siger.config.settings import ConsulSettings
@@ -29,10 +30,12 @@ def exposed_names(data: Any, settings: ConsulSettings) -> frozenset[str]:
     if not isinstance(data, dict):
         raise ConsulException("the list of services is no JSON object")
     if settings.expose == "all":
-        return frozenset(data)
-    if settings.expose == "tagged":
-        return frozenset(name for name, tags in data.items() if EXPOSE_TAG in (tags or ()))
-    return settings.expose & data.keys()
+        names = frozenset(data)
+    elif settings.expose == "tagged":
+        names = frozenset(name for name, tags in data.items() if EXPOSE_TAG in (tags or ()))
+    else:
+        names = settings.expose & data.keys()
+    return names - NEVER
 
 
 def passing_instances(data: Any) -> tuple[Instance, ...]:

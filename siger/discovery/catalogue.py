@@ -17,7 +17,7 @@ from siger.balancing.instances import Endpoint, Instance
 from siger.balancing.service import Service
 from siger.discovery.addresses import Guard
 
-__all__ = ["GATEWAY_NAME", "Catalogue", "EndpointStatus", "ServiceStatus", "Snapshot", "is_service_name"]
+__all__ = ["GATEWAY_NAME", "NEVER", "Catalogue", "EndpointStatus", "ServiceStatus", "Snapshot", "is_service_name"]
 
 Snapshot = Mapping[str, Sequence[Instance]]
 Refusals = frozenset[tuple[str, str]]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from consul.base import Consul as BaseConsul
 from consul.base import HTTPClient as BaseHTTPClient
 from consul.base import Response
-from consul.exceptions import ConsulException
+from consul.exceptions import ConsulException, Timeout
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
@@ -165,7 +165,7 @@ class TreqClient(BaseHTTPClient):  # type: ignore[misc]
     ) -> Deferred[Any]:
         content = data.encode("utf-8") if isinstance(data, str) else data
         exchange = self._exchange(callback, method, self.uri(path, params), headers, content, raw)
-        return Deferred.fromCoroutine(exchange).addTimeout(_timeout(params), self._clock)
+        return Deferred.fromCoroutine(exchange).addTimeout(_timeout(params), self._clock, _timed_out)
 
     async def _exchange(
         self, callback: Callback, method: str, uri: str, headers: dict[str, str] | None, data: bytes, raw: bool
@@ -204,6 +204,13 @@ def _timeout(params: Params | None) -> float:
     """
     wait = next((float(value.rstrip("s")) for key, value in params or () if key == "wait"), 0.0)
     return TIMEOUT + wait * (1 + WAIT_JITTER)
+
+
+def _timed_out(result: Any, seconds: float) -> Any:
+    """
+    Say so, whatever the agent makes of being cancelled.
+    """
+    raise Timeout(f"no answer in {seconds:g} seconds")
 
 
 class ConsulClient(BaseConsul):  # type: ignore[misc]

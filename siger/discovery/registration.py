@@ -8,6 +8,7 @@ that was restarted may not), and takes itself out when it stops. Should it die w
 from __future__ import annotations
 
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from ipaddress import ip_address
 from random import Random, SystemRandom
@@ -102,11 +103,21 @@ class Registration:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, client: ConsulClient, me: Self, random: Random | None = None) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        client: ConsulClient,
+        find: Callable[[], Awaitable[Self]],
+        random: Random | None = None,
+    ) -> None:
+        """
+        @param find: finds out what to register; asked until it knows.
+        """
         self.registered = False
         self._clock = clock
         self._client = client
-        self._me = me
+        self._find = find
+        self._me: Self | None = None
         self._random = SystemRandom() if random is None else random
         self._failures = 0
         self._running = False
@@ -133,10 +144,12 @@ class Registration:
             await deferLater(self._clock, pause)
 
     async def _ensure(self) -> None:
-        if self.registered and await self._known():
+        if self._me is None:
+            self._me = await self._find()
+        if self.registered and await self._known(self._me):
             return
         self.registered = False
-        if not await self._register():
+        if not await self._register(self._me):
             raise ConsulException("the registration was not accepted")
         self.registered = True
         self._log.info("Registered with Consul as {id}", id=self._me.id)
@@ -149,12 +162,11 @@ class Registration:
             )
         return backoff(self._failures, self._random)
 
-    async def _known(self) -> bool:
-        known: dict[str, Any] | None = await self._client.agent.services(filter_expr=f'ID == "{self._me.id}"')
-        return self._me.id in (known or ())
+    async def _known(self, me: Self) -> bool:
+        known: dict[str, Any] | None = await self._client.agent.services(filter_expr=f'ID == "{me.id}"')
+        return me.id in (known or ())
 
-    def _register(self) -> Deferred[bool]:
-        me = self._me
+    def _register(self, me: Self) -> Deferred[bool]:
         host = f"[{me.check_address}]" if ":" in me.check_address else me.check_address
         accepted: Deferred[bool] = self._client.agent.service.register(
             GATEWAY_NAME,
@@ -180,15 +192,15 @@ class Registration:
         loop, self._loop = self._loop, None
         loop.addErrback(lambda failure: failure.trap(CancelledError) and None)
         loop.cancel()
-        return Deferred.fromCoroutine(self._deregister())
-
-    async def _deregister(self) -> None:
         # Even when we do not think that we are registered: an answer may have been lost.
-        farewell: Deferred[bool] = self._client.agent.service.deregister(self._me.id)
+        return succeed(None) if self._me is None else Deferred.fromCoroutine(self._deregister(self._me))
+
+    async def _deregister(self, me: Self) -> None:
+        farewell: Deferred[bool] = self._client.agent.service.deregister(me.id)
         try:
             await farewell.addTimeout(FAREWELL, self._clock)
         except Exception as error:
-            self._log.warn("Consul does not take {id} out now: {reason}", id=self._me.id, reason=repr(error))
+            self._log.warn("Consul does not take {id} out now: {reason}", id=me.id, reason=repr(error))
         else:
-            self._log.info("Deregistered {id} from Consul", id=self._me.id)
+            self._log.info("Deregistered {id} from Consul", id=me.id)
         self.registered = False

@@ -52,6 +52,7 @@ class MemoryConsul:
     @ivar requests: the path, arguments and token of every request so far.
     @ivar replies: what to answer instead, by beginning of the path: a status, fields and a body.
     @ivar leader: whether it has one.
+    @ivar hanging: whether it leaves requests without an answer.
     """
 
     node_address = "127.0.0.1"
@@ -64,6 +65,7 @@ class MemoryConsul:
         self.requests: list[tuple[str, dict[str, str], str]] = []
         self.replies: dict[str, Reply] = {}
         self.leader = True
+        self.hanging = False
         self.down = False
         self.agents: list[SwitchedAgent] = []
         self.blocked: set[IRequest] = set()
@@ -74,6 +76,7 @@ class MemoryConsul:
         Begin again with an empty store.
         """
         self.index = 10
+        self.generation = 0
         self.definitions: dict[str, dict[str, Any]] = {}
         self.statuses: dict[str, str] = {}
         self.waiting: list[Deferred[None]] = []
@@ -109,7 +112,7 @@ class MemoryConsul:
         """
         self.down = True
         for request in list(self.blocked):
-            request.channel.abortConnection()
+            request.channel.forceAbortClient()
         self.flush()
 
     def revive(self) -> None:
@@ -119,11 +122,19 @@ class MemoryConsul:
         self.down = False
         self.forget()
 
-    def changed(self, index: int | None = None) -> None:
+    def restore(self, index: int) -> None:
+        """
+        Go on with another index, as after a snapshot was restored: every query that waits is answered.
+        """
+        self.generation += 1
+        self.index = index - 1
+        self.changed()
+
+    def changed(self) -> None:
         """
         Wake every query that waits for a change.
         """
-        self.index = self.index + 1 if index is None else index
+        self.index += 1
         waiting, self.waiting = self.waiting, []
         for waiter in waiting:
             waiter.callback(None)
@@ -195,7 +206,7 @@ class MemoryConsul:
         """
         Add an instance, or replace it.
         """
-        definition = json.loads(request.content.read())
+        definition = {name.lower(): value for name, value in json.loads(request.content.read()).items()}
 
         def act() -> None:
             key = definition.get("id") or definition["name"]
@@ -231,6 +242,16 @@ class MemoryConsul:
 
         return await self.act(request, act)
 
+    @app.route("/", branch=True)
+    async def anything_else(self, request: IRequest) -> bytes:
+        """
+        There is nothing else, but for L{replies}.
+        """
+        refused = self.refuse(request)
+        if refused is None:
+            request.setResponseCode(404)
+        return refused or b""
+
     # How they are answered
 
     async def act(self, request: IRequest, act: Callable[[], None]) -> bytes:
@@ -238,6 +259,8 @@ class MemoryConsul:
         Do it, unless the request is refused.
         """
         refused = self.refuse(request)
+        if self.hanging:
+            await Deferred()
         if refused is None:
             act()
         return refused or b""
@@ -251,6 +274,8 @@ class MemoryConsul:
             return refused
         self.blocked.add(request)
         request.notifyFinish().addBoth(lambda _: self.blocked.discard(request))
+        if self.hanging:
+            await Deferred()
         await self.due(int(argument(request, "index") or 0), float((argument(request, "wait") or "300s")[:-1]))
         request.setHeader("X-Consul-Index", str(self.index))
         request.setHeader("X-Consul-Knownleader", "true" if self.leader else "false")
@@ -260,8 +285,8 @@ class MemoryConsul:
         """
         Wait for a later index than this, or for so long.
         """
-        until = self.clock.seconds() + wait
-        while index and self.index <= index and self.clock.seconds() < until:
+        until, generation = self.clock.seconds() + wait, self.generation
+        while index and self.index <= index and self.clock.seconds() < until and generation == self.generation:
             waiter: Deferred[None] = Deferred()
             self.waiting.append(waiter)
             timer = self.clock.callLater(wait, lambda waiter=waiter: waiter.called or waiter.callback(None))

@@ -1,0 +1,225 @@
+"""
+Tests for L{siger.discovery.client}.
+"""
+
+from __future__ import annotations
+
+import os
+
+from consul.exceptions import ACLPermissionDenied, ConsulException, Timeout
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseDone
+from twisted.web.iweb import IBodyProducer
+from zope.interface.verify import verifyObject
+
+from siger.config.settings import Address, ConsulSettings, Settings
+from siger.discovery.client import ConsulClient, NoLeader, _Collector, _Content, connect
+from tests.discovery.memory import MemoryConsul
+
+
+class ConsulClientTests(SynchronousTestCase):
+    """
+    Tests for L{ConsulClient}.
+    """
+
+    def setUp(self) -> None:
+        """
+        A Consul in memory, and no token in the environment.
+        """
+        self.clock = Clock()
+        self.consul = MemoryConsul(self.clock)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CONSUL_")}
+        self.patch(os, "environ", environment)
+        self.environment = environment
+
+    def token_of(self, client: ConsulClient) -> str:
+        """
+        The token that a client sends.
+        """
+        self.failureResultOf(client.health.service("web", passing=True), ACLPermissionDenied)
+        return self.consul.requests[-1][2]
+
+    def test_token(self) -> None:
+        """
+        The token goes into a header, and nowhere else.
+        """
+        self.assertEqual(self.token_of(self.consul.client(token="s3cret")), "s3cret")
+        self.assertNotIn("s3cret", str(self.consul.requests[-1][:2]))
+
+    def test_token_of_the_environment(self) -> None:
+        """
+        Consul's own environment variable is used where configuration says nothing, and not where it does.
+        """
+        self.environment["CONSUL_HTTP_TOKEN"] = "ambient"
+        self.assertEqual(self.token_of(self.consul.client()), "ambient")
+        self.assertEqual(self.token_of(self.consul.client(token="s3cret")), "s3cret")
+
+    def test_address_of_the_environment(self) -> None:
+        """
+        The address is the configured one, whatever the environment says.
+        """
+        self.environment.update(CONSUL_HTTP_ADDR="http://192.0.2.1:1", CONSUL_HTTP_SSL="true")
+        self.assertEqual(self.consul.client().http.base_uri, "http://127.0.0.1:8500")
+
+    def test_stale(self) -> None:
+        """
+        Stale reads are asked for once, and only where they are wanted.
+        """
+        for stale, expected in ((True, "1"), (False, None)):
+            client = self.consul.client(stale=stale)
+            client.catalog.services()
+            client.health.service("web")
+            for _, arguments, _ in self.consul.requests[-2:]:
+                self.assertEqual(arguments.get("stale"), expected)
+
+    def test_one_segment(self) -> None:
+        """
+        A query in a service's name stays part of the name.
+        """
+        self.consul.client().health.service("web?dc=other&token=x")
+        path, arguments, _ = self.consul.requests[-1]
+        self.assertEqual((path, set(arguments)), ("/v1/health/service/web%3Fdc%3Dother%26token%3Dx", {"stale"}))
+
+    def test_no_leader(self) -> None:
+        """
+        What a server without a leader says is an error that carries it.
+        """
+        self.consul.leader = False
+        error = self.failureResultOf(self.consul.client().catalog.services(), NoLeader).value
+        self.assertEqual(error.result, ("10", {"consul": []}))
+
+    def test_timeout(self) -> None:
+        """
+        A request has ten seconds, and what it asked to wait with a sixteenth on top.
+        """
+        self.consul.hanging = True
+        client = self.consul.client()
+        quick, patient = client.catalog.services(), client.catalog.services(index=1, wait="160s")
+        self.clock.advance(9.9)
+        self.assertNoResult(quick)
+        self.clock.advance(0.2)
+        self.failureResultOf(quick, Timeout)
+        self.clock.advance(169.8)
+        self.assertNoResult(patient)
+        self.clock.advance(0.2)
+        self.failureResultOf(patient, Timeout)
+
+    def test_cancel(self) -> None:
+        """
+        A cancelled request ends its connection.
+        """
+        asked = self.consul.client().catalog.services(index=99, wait="60s")
+        self.assertEqual(len(self.consul.blocked), 1)
+        asked.cancel()
+        self.failureResultOf(asked)
+        self.consul.flush()
+        self.assertEqual(len(self.consul.blocked), 0)
+
+    def test_close_without_pool(self) -> None:
+        """
+        A client whose agent keeps no connections has none to close.
+        """
+        self.successResultOf(self.consul.client().close())
+
+    def test_every_method(self) -> None:
+        """
+        py-consul's other methods work too.
+        """
+        self.consul.replies = {"/v1/kv/": (200, {}, b"true")}
+        client = self.consul.client()
+        self.assertTrue(self.successResultOf(client.kv.put("a", "b")))
+        self.assertTrue(self.successResultOf(client.kv.delete("a")))
+        self.consul.replies = {"/v1/query": (200, {}, b'{"ID": "x"}')}
+        self.assertEqual(self.successResultOf(client.query.create("web")), {"ID": "x"})
+        self.consul.replies = {"/v1/snapshot": (200, {}, b"\x1f\xff")}
+        self.assertEqual(self.successResultOf(client.snapshot.save()), b"\x1f\xff")
+        client.http.close()
+
+
+class ConnectTests(SynchronousTestCase):
+    """
+    Tests for L{connect}.
+    """
+
+    def test_unconfigured(self) -> None:
+        """
+        Without an address there is nothing to connect to.
+        """
+        self.assertRaises(ValueError, connect, MemoryReactorClock(), Settings())
+
+    def test_configured(self) -> None:
+        """
+        The client has what configuration says, and does not connect before it is used.
+        """
+        reactor = MemoryReactorClock()
+        consul = ConsulSettings(token="s3cret", datacenter="dc9", stale=False)
+        client = connect(reactor, Settings(consul_address=Address("2001:db8::1", 8501), consul=consul))
+        self.assertEqual((client.token, client.dc, client.consistency), ("s3cret", "dc9", "default"))
+        self.assertEqual(client.http.base_uri, "http://[2001:db8::1]:8501")
+        self.assertEqual(reactor.tcpClients, [])
+        self.successResultOf(client.close())
+
+
+class ContentTests(SynchronousTestCase):
+    """
+    Tests for L{_Content}.
+    """
+
+    def test_interface(self) -> None:
+        """
+        It is a body producer, which writes all it has.
+        """
+        content = _Content(b"{}")
+        verifyObject(IBodyProducer, content)
+        transport = StringTransport()
+        self.successResultOf(content.startProducing(transport))
+        self.assertEqual((transport.value(), content.length), (b"{}", 2))
+        content.pauseProducing()
+        content.resumeProducing()
+        content.stopProducing()
+
+
+class CollectorTests(SynchronousTestCase):
+    """
+    Tests for L{_Collector}.
+    """
+
+    def setUp(self) -> None:
+        """
+        A collector of up to ten bytes.
+        """
+        self.transport = StringTransport()
+        self.collector = _Collector(10)
+        self.collector.makeConnection(self.transport)
+
+    def test_whole(self) -> None:
+        """
+        The pieces make the body.
+        """
+        self.collector.dataReceived(b"12345")
+        self.collector.dataReceived(b"67890")
+        self.assertNoResult(self.collector.finished)
+        self.collector.connectionLost(Failure(ResponseDone()))
+        self.assertEqual(self.successResultOf(self.collector.finished), b"1234567890")
+
+    def test_too_long(self) -> None:
+        """
+        A body over the limit is given up, with its connection, whatever still arrives.
+        """
+        self.collector.dataReceived(b"12345678901")
+        self.failureResultOf(self.collector.finished, ConsulException)
+        self.assertTrue(self.transport.disconnecting or self.transport.disconnected)
+        self.collector.dataReceived(b"1")
+        self.collector.connectionLost(Failure(ConnectionLost()))
+
+    def test_cut_short(self) -> None:
+        """
+        A body that ends early is an error.
+        """
+        self.collector.dataReceived(b"12")
+        self.collector.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(self.collector.finished, ConnectionLost)
