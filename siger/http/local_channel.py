@@ -243,11 +243,10 @@ class LocalChannel:
 
     def _flush_now(self) -> None:
         """
-        Send what is held, unless that was done.
+        Send what is held: its time has come.
         """
         self._flusher = None
-        if not self._sent_head and not self.ended:
-            self._flush(False)
+        self._flush(False)
 
     def _flush(self, end: bool) -> None:
         """

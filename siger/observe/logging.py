@@ -24,7 +24,6 @@ from twisted.logger import (
     LogEvent,
     LogLevel,
     formatEvent,
-    globalLogBeginner,
 )
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
@@ -33,7 +32,7 @@ from zope.interface import implementer
 from siger.observe.redaction import Redactor
 from siger.observe.standard_logging import bridge_standard_logging
 
-__all__ = ["ApplicationLog", "log_for_command", "start_logging"]
+__all__ = ["ApplicationLog", "log_for_command"]
 
 _LONGEST_MESSAGE = 16384
 _LONGEST_TRACEBACK = 65536
@@ -187,15 +186,6 @@ def _escaped(match: re.Match[str]) -> str:
     """
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def start_logging(level: str, stream: TextIO) -> ApplicationLog:
-    """
-    Log to a stream from now on, in a process that neither C{twistd} nor C{twist} runs.
-    """
-    log = ApplicationLog(stream, level)
-    globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
-    return log
 
 
 def log_for_command(

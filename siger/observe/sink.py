@@ -27,8 +27,6 @@ MAX_WAITING = 8 * 1024 * 1024
 STANDARD_OUTPUT = 1
 """The descriptor, rather than C{sys.stdout}, which twistd replaces by its own log."""
 
-_BLOCKED_SECONDS = 1.0
-
 
 class Sink(Protocol):
     """
@@ -84,9 +82,15 @@ class FileSink:
     A L{Sink} over a path or a descriptor.
     """
 
-    def __init__(self, target: str | int, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(self, target: str | int, max_waiting: int = MAX_WAITING, patience: float = 1.0) -> None:
+        """
+        @param target: a path, or an open descriptor that stays somebody else's.
+        @param max_waiting: how many bytes may wait to be written.
+        @param patience: seconds to wait for a non-blocking descriptor that takes nothing.
+        """
         self._target = target
         self._max_waiting = max_waiting
+        self._patience = patience
         self._descriptor = -1
         self._orders: SimpleQueue[bytes | _Reopen | _Close] = SimpleQueue()
         self._thread: Thread | None = None
@@ -213,6 +217,6 @@ class FileSink:
         try:
             return os.write(self._descriptor, data)
         except BlockingIOError:
-            if not select.select([], [self._descriptor], [], _BLOCKED_SECONDS)[1]:
+            if not select.select([], [self._descriptor], [], self._patience)[1]:
                 raise
             return os.write(self._descriptor, data)

@@ -926,6 +926,55 @@ class FailureTests(BridgeTestCase):
             self.assertNotIn("x-injected", self.stream.fields())
             self.assertTrue(self.stream.ended)
 
+    def test_everything_after_a_refusal_is_ignored(self) -> None:
+        """
+        A handler that goes on after its head was refused changes nothing any more.
+        """
+        later: Deferred[None] = Deferred()
+
+        def answer(request: Any) -> Deferred[None]:
+            request.responseHeaders.addRawHeader(b"X-Value", b"a\0b")
+            request.write(b"one")
+            return later
+
+        self.keep(answer)
+        self.assertIs(self.send(), None)
+        request = self.requests[0]
+        channel = request.channel
+        request.write(b"two")
+        channel.refuse(Reason.OVERLOADED)
+        request.loseConnection()
+        later.callback(None)
+        self.assertEqual(self.problem()["reason"], "internal_error")
+        self.assertEqual((self.stream.events, self.clock.getDelayedCalls()), (["response"], []))
+
+    def test_sniffing_is_forbidden_once(self) -> None:
+        """
+        A handler that forbids to guess types itself is not repeated.
+        """
+
+        def answer(request: Any) -> bytes:
+            request.setHeader("X-Content-Type-Options", "nosniff")
+            return b""
+
+        self.keep(answer)
+        self.send()
+        self.assertEqual(self.stream.fields()["x-content-type-options"], ["nosniff"])
+
+    def test_pieces(self) -> None:
+        """
+        The channel takes a body in pieces, as C{IConsumer} users write it.
+        """
+
+        def answer(request: Any) -> Deferred[None]:
+            request.write(b"1")
+            request.channel.writeSequence([b"2", b"3"])
+            return Deferred()
+
+        self.keep(answer)
+        self.send()
+        self.assertEqual(self.stream.body, b"123")
+
     def test_name_that_is_not_a_token(self) -> None:
         """
         A field name that is no token is never written.

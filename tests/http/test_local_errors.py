@@ -66,6 +66,7 @@ class Shop:
         Begins, then refuses.
         """
         request.write(b"begun")
+        self.late_request = request
         later: Deferred[bytes] = Deferred()
         self.waiting = later
         later.addCallback(lambda _: refuse(request, Reason.NO_INSTANCE))
@@ -201,10 +202,10 @@ class ProblemTests(SynchronousTestCase):
         There is nobody to refuse.
         """
         stream = self.send(b"GET", b"/late")
-        waiting, self.shop.waiting = self.shop.waiting, Deferred()
-        waiting.addErrback(lambda _: None)
         assert self.exchange is not None
+        request = self.shop.late_request
         self.exchange.client_gone()
+        self.assertEqual(refuse(request, Reason.OVERLOADED), b"")
         self.assertEqual(stream.events, ["response"])
         self.assertEqual(self.observer.reasons, {Reason.CLIENT_GONE: 1})
 

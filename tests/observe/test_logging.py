@@ -185,6 +185,19 @@ class JSONTests(LoggingTestCase):
         self.assertIn("ValueError: because", second["traceback"])
         self.assertEqual(third["message"], "ValueError: because")
 
+    def test_traceback_that_cannot_be_made(self) -> None:
+        """
+        A failure that cannot even be described does not take its event with it.
+        """
+
+        class Unspeakable(Failure):
+            def getTraceback(self, *args: Any, **kwargs: Any) -> str:
+                raise RuntimeError
+
+        self.logger.failure("it broke", failure=Unspeakable(ValueError("because")))
+        (line,) = self.lines()
+        self.assertEqual((line["message"], line["traceback"]), ("it broke", "(no traceback: RuntimeError)"))
+
     def test_secrets(self) -> None:
         """
         Secrets are taken out of messages and tracebacks, those known by value too.

@@ -164,6 +164,21 @@ class FileSinkTests(SynchronousTestCase):
         self.assertEqual(received, batch)
         self.assertEqual(sink.dropped, 0)
 
+    def test_non_blocking_descriptor_that_nobody_reads(self) -> None:
+        """
+        Patience with it ends: what it does not take is lost and counted.
+        """
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        os.set_blocking(writer, False)
+        sink = FileSink(writer, patience=0.01)
+        sink.open()
+        self.addCleanup(sink.close)
+        sink.write(b"x" * 199_999 + b"\n", 1)
+        self.wait_for(lambda: sink.dropped == 1)
+        self.assertIn("temporarily unavailable", sink.failure)
+
     def test_torn_line_is_ended(self) -> None:
         """
         If a failure cut a line, the next batch begins on a line of its own.
