@@ -8,7 +8,6 @@ that was restarted may not), and takes itself out when it stops. Should it die w
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 from ipaddress import ip_address
 from random import Random, SystemRandom
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from siger.discovery.client import ConsulClient
 
 __all__ = ["Registration", "Self", "find_self"]
+
+_log = Logger()
 
 #: What listens on every interface.
 EVERYWHERE = ("", "0.0.0.0", "::")
@@ -68,12 +69,13 @@ async def find_self(reactor: Any, settings: Settings, port: int) -> Self:
     this machine uses towards Consul.
 
     @param port: the one it really listens on.
+    @return: when it is known: a name server that is not there yet is waited for.
     """
     consul, listening = settings.consul_address, settings.listen.host
     everywhere = listening in EVERYWHERE
     address = settings.consul.address or ("" if everywhere else listening)
     if not address and consul is not None:
-        address = _address_towards(await reactor.resolve(consul.host))
+        address = _address_towards(await _resolved(reactor, consul.host))
         if ip_address(address).is_loopback:
             # The agent is on this machine: its node's address is ours, and means more to others than loopback.
             return _gateway("", address, socket.gethostname(), port, settings)
@@ -82,6 +84,18 @@ async def find_self(reactor: Any, settings: Settings, port: int) -> Self:
 
 def _gateway(address: str, check_address: str, label: str, port: int, settings: Settings) -> Self:
     return Self(address, check_address, port, f"{GATEWAY_NAME}-{label}-{port}", settings.consul.tags)
+
+
+async def _resolved(reactor: Any, host: str) -> str:
+    random, failures = SystemRandom(), 0
+    while True:
+        try:
+            return str(await reactor.resolve(host))
+        except Exception as error:
+            failures += 1
+            if failures == 1:
+                _log.warn("Cannot resolve {host}, trying again: {reason}", host=host, reason=repr(error))
+            await deferLater(reactor, backoff(failures, random))
 
 
 def _address_towards(host: str) -> str:
@@ -101,23 +115,11 @@ class Registration:
     @ivar registered: whether the agent knew us when last asked.
     """
 
-    _log = Logger()
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        client: ConsulClient,
-        find: Callable[[], Awaitable[Self]],
-        random: Random | None = None,
-    ) -> None:
-        """
-        @param find: finds out what to register; asked until it knows.
-        """
+    def __init__(self, clock: IReactorTime, client: ConsulClient, me: Self, random: Random | None = None) -> None:
         self.registered = False
         self._clock = clock
         self._client = client
-        self._find = find
-        self._me: Self | None = None
+        self._me = me
         self._random = SystemRandom() if random is None else random
         self._failures = 0
         self._running = False
@@ -144,29 +146,26 @@ class Registration:
             await deferLater(self._clock, pause)
 
     async def _ensure(self) -> None:
-        if self._me is None:
-            self._me = await self._find()
-        if self.registered and await self._known(self._me):
+        if self.registered and await self._known():
             return
         self.registered = False
-        if not await self._register(self._me):
+        if not await self._register():
             raise ConsulException("the registration was not accepted")
         self.registered = True
-        self._log.info("Registered with Consul as {id}", id=self._me.id)
+        _log.info("Registered with Consul as {id}", id=self._me.id)
 
     def _fail(self, error: Exception) -> float:
         self._failures += 1
         if self._failures == 1:
-            self._log.warn(
-                "Cannot register with Consul, trying again: {reason}", reason=f"{type(error).__name__}: {error}"
-            )
+            _log.warn("Cannot register with Consul, trying again: {reason}", reason=f"{type(error).__name__}: {error}")
         return backoff(self._failures, self._random)
 
-    async def _known(self, me: Self) -> bool:
-        known: dict[str, Any] | None = await self._client.agent.services(filter_expr=f'ID == "{me.id}"')
-        return me.id in (known or ())
+    async def _known(self) -> bool:
+        known: dict[str, Any] | None = await self._client.agent.services(filter_expr=f'ID == "{self._me.id}"')
+        return self._me.id in (known or ())
 
-    def _register(self, me: Self) -> Deferred[bool]:
+    def _register(self) -> Deferred[bool]:
+        me = self._me
         host = f"[{me.check_address}]" if ":" in me.check_address else me.check_address
         accepted: Deferred[bool] = self._client.agent.service.register(
             GATEWAY_NAME,
@@ -192,15 +191,15 @@ class Registration:
         loop, self._loop = self._loop, None
         loop.addErrback(lambda failure: failure.trap(CancelledError) and None)
         loop.cancel()
-        # Even when we do not think that we are registered: an answer may have been lost.
-        return succeed(None) if self._me is None else Deferred.fromCoroutine(self._deregister(self._me))
+        return Deferred.fromCoroutine(self._deregister())
 
-    async def _deregister(self, me: Self) -> None:
-        farewell: Deferred[bool] = self._client.agent.service.deregister(me.id)
+    async def _deregister(self) -> None:
+        # Even when we do not think that we are registered: an answer may have been lost.
+        farewell: Deferred[bool] = self._client.agent.service.deregister(self._me.id)
         try:
             await farewell.addTimeout(FAREWELL, self._clock)
         except Exception as error:
-            self._log.warn("Consul does not take {id} out now: {reason}", id=me.id, reason=repr(error))
+            _log.warn("Consul does not take {id} out now: {reason}", id=self._me.id, reason=repr(error))
         else:
-            self._log.info("Deregistered {id} from Consul", id=me.id)
+            _log.info("Deregistered {id} from Consul", id=self._me.id)
         self.registered = False

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.instances import Instance
@@ -361,7 +361,7 @@ class RegistrationContract(Contract):
         """
         options.setdefault("token", self.world.token)
         client = self.world.client(**options)
-        registration = Registration(self.world.clock, client, lambda: succeed(ME))
+        registration = Registration(self.world.clock, client, ME)
         self.addCleanup(client.close)
         self.addCleanup(registration.stop)
         registration.start()

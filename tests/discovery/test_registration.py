@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import DNSLookupError
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from siger.config.settings import Address, ConsulSettings, Listen, Settings
@@ -41,8 +42,7 @@ class RegistrationTests(SynchronousTestCase):
         self.world = MemoryWorld()
         self.consul = self.world.consul
         me = Self("2001:db8::1", "2001:db8::1", 8080, "api-gateway-2001:db8::1-8080")
-        self.found: list[Deferred[Self]] = [succeed(me)]
-        self.registration = Registration(self.world.clock, self.consul.client(), self.found.pop)
+        self.registration = Registration(self.world.clock, self.consul.client(), me)
 
     def start(self) -> None:
         """
@@ -96,18 +96,6 @@ class RegistrationTests(SynchronousTestCase):
             self.consul.advance(0.5)
         self.assertTrue(self.registration.registered)
 
-    def test_found_late(self) -> None:
-        """
-        A gateway that cannot find its address tries again, and has nothing to take out until then.
-        """
-        self.found += [fail(DNSLookupError()), fail(DNSLookupError())]
-        self.start()
-        self.assertEqual(self.consul.requests, [])
-        self.successResultOf(self.registration.stop())
-        self.start()
-        self.consul.advance(2)
-        self.assertTrue(self.registration.registered)
-
     def test_stop_unstarted(self) -> None:
         """
         Stopping what never started asks nothing.
@@ -146,17 +134,20 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual(self.consul.requests, [])
 
 
-class Resolver:
+class Resolver(Clock):
     """
-    The part of a reactor that looks up names.
+    The parts of a reactor that keep time and look up names.
+
+    @ivar names: the names it knows; an address is itself.
     """
 
-    def __init__(self, **names: str) -> None:
-        self.names = names
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = {"consul": "127.0.0.1"}
 
     def resolve(self, name: str) -> Deferred[str]:
         """
-        Look it up among those it knows; an address is itself.
+        Look it up.
         """
         if name[0].isdigit():
             return succeed(name)
@@ -168,16 +159,25 @@ class FindSelfTests(SynchronousTestCase):
     Tests for L{find_self}.
     """
 
+    def setUp(self) -> None:
+        """
+        A reactor.
+        """
+        self.reactor = Resolver()
+
     def find(self, host: str = "", consul: str = "127.0.0.1", **settings: Any) -> Self:
         """
         What a gateway that listens there, with that agent, says about itself.
         """
-        found = find_self(
-            Resolver(consul="127.0.0.1"),
-            Settings(listen=Listen(host, 0), consul_address=Address(consul, 8500), consul=ConsulSettings(**settings)),
-            8080,
-        )
-        return self.successResultOf(Deferred.fromCoroutine(found))
+        return self.successResultOf(self.begin(host, consul, **settings))
+
+    def begin(self, host: str = "", consul: str = "127.0.0.1", **settings: Any) -> Deferred[Self]:
+        """
+        Begin to find out.
+        """
+        listen, agent = Listen(host, 0), Address(consul, 8500)
+        written = Settings(listen=listen, consul_address=agent, consul=ConsulSettings(**settings))
+        return Deferred.fromCoroutine(find_self(self.reactor, written, 8080))
 
     def test_configured(self) -> None:
         """
@@ -217,3 +217,15 @@ class FindSelfTests(SynchronousTestCase):
             self.assertRaises(OSError, self.find, consul="192.0.2.1")
         else:
             self.assertEqual(self.find(consul="192.0.2.1").address, address)
+
+    def test_name_server_comes_late(self) -> None:
+        """
+        A name that cannot be resolved yet is tried again.
+        """
+        names, self.reactor.names = self.reactor.names, {}
+        found = self.begin(consul="consul")
+        self.reactor.pump([0.5] * 20)
+        self.assertNoResult(found)
+        self.reactor.names = names
+        self.reactor.pump([0.5] * 60)
+        self.assertEqual(self.successResultOf(found).check_address, "127.0.0.1")
