@@ -22,8 +22,8 @@ from setuptools.command.build_ext import build_ext
 
 HERE = Path(__file__).resolve().parent
 
-#: The modules worth compiling, as paths from here.  They import only each other and the standard library, so that they
-#: can be compiled before Siger's dependencies are installed.
+#: The modules worth compiling, as paths from here.  Their types come from Siger and the standard library alone, so that
+#: they are compiled the same where Siger's dependencies are not installed, as in pip's isolated builds.
 HOT = [
     "siger/balancing/algorithms.py",
     "siger/balancing/service.py",

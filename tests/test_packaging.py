@@ -6,8 +6,10 @@ The environment sees the dependencies of the one that runs the tests, but neithe
 
 from __future__ import annotations
 
+import ast
 import atexit
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -191,6 +193,80 @@ class PackagingTests(SynchronousTestCase):
         wanted = {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "setup.py", "pyproject.toml"}
         wanted |= {"configs/quickstart.yaml", "twisted_plugins/siger_plugin.py", "tests/test_packaging.py"}
         self.assertEqual(wanted - names, set())
+
+
+class CompilingTests(SynchronousTestCase):
+    """
+    Tests of whether wheels have the hot modules compiled.
+    """
+
+    def build(self, **environment: str) -> tuple[set[str] | None, str]:
+        """
+        Build a wheel.
+
+        @return: the names of its files, or C{None} when it could not be built; and what was printed.
+        """
+        room = Path(tempfile.mkdtemp(prefix="siger-compiling-"))
+        self.addCleanup(shutil.rmtree, room)
+        shutil.copytree(CHECKOUT, room / "source", ignore=NOT_SOURCE)
+        flags = ["--verbose", "--no-deps", "--no-build-isolation", "--wheel-dir", str(room / "wheel")]
+        command = [sys.executable, "-m", "pip", "wheel", *flags, str(room / "source")]
+        done = run(*command, cwd=room, **environment)
+        names = wheel_names(only(room / "wheel", "*.whl")) if done.returncode == 0 else None
+        return names, done.stdout + done.stderr
+
+    def hot_modules(self) -> set[str]:
+        """
+        Name the modules that C{setup.py} wants compiled.
+        """
+        tree = ast.parse((CHECKOUT / "setup.py").read_text())
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HOT":
+                return set(ast.literal_eval(node.value))
+        raise AssertionError("setup.py has no HOT")
+
+    def test_compiled(self) -> None:
+        """
+        With a C compiler the wheel holds each hot module compiled, what they share, and their sources still.  Where
+        there is none, asking for it fails and says why.
+        """
+        compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
+        names, printed = self.build(SIGER_COMPILE="1")
+        if shutil.which(compiler) is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
+            self.assertIdentical(names, None)
+            self.assertRegex(printed, "siger: SIGER_COMPILE=1, but .* missing")
+            return
+        assert names is not None, printed
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        wanted = {name.removesuffix(".py") + suffix for name in self.hot_modules()}
+        extensions = {name for name in names if name.endswith(".so")}
+        self.assertEqual(wanted - extensions, set())
+        self.assertEqual([name for name in extensions - wanted if not name.endswith(f"__mypyc{suffix}")], [])
+        self.assertEqual(names - extensions, set(source_names()))
+
+    def test_withoutCompiler(self) -> None:
+        """
+        Without a C compiler the wheel is pure Python, and that is said.
+        """
+        names, printed = self.build(CC="/nonexistent/cc")
+        self.assertIn("siger: installing the hot modules as plain Python: the C compiler '/nonexistent/cc'", printed)
+        self.assertEqual(names, set(source_names()))
+
+    def test_brokenCompiler(self) -> None:
+        """
+        A C compiler that fails has the same outcome: no module is compiled, rather than some.
+        """
+        names, printed = self.build(CC="false")
+        self.assertIn("siger: installing the hot modules as plain Python: ", printed)
+        self.assertEqual(names, set(source_names()))
+
+    def test_required(self) -> None:
+        """
+        With C{SIGER_COMPILE=1} it is an error instead.
+        """
+        names, printed = self.build(CC="/nonexistent/cc", SIGER_COMPILE="1")
+        self.assertIdentical(names, None)
+        self.assertIn("siger: SIGER_COMPILE=1, but the hot modules could not be compiled: the C compiler", printed)
 
 
 class InstalledTests(SynchronousTestCase):
