@@ -40,13 +40,15 @@ class Field:
 
     @ivar name: in lower case.
     @ivar value: without surrounding whitespace.
+    @ivar line: the line as it travels on, or C{b""} if it does not.
     """
 
-    __slots__ = ("name", "value")
+    __slots__ = ("line", "name", "value")
 
-    def __init__(self, name: bytes, value: bytes) -> None:
+    def __init__(self, name: bytes, value: bytes, line: bytes) -> None:
         self.name = name
         self.value = value
+        self.line = line
 
 
 def canonical_name(name: bytes) -> bytes:
@@ -63,25 +65,33 @@ class LineTable:
     @ivar entries: what each line means, by its exact bytes. Read it directly; L{parse} and L{keep} what is not in it.
     """
 
-    __slots__ = ("_owned", "_owned_prefixes", "_private", "entries")
+    __slots__ = ("_owned", "_owned_prefixes", "_private", "_relayed", "entries")
 
-    def __init__(self, owned: frozenset[bytes], owned_prefixes: tuple[bytes, ...], private: frozenset[bytes]) -> None:
+    def __init__(
+        self,
+        owned: frozenset[bytes],
+        owned_prefixes: tuple[bytes, ...],
+        relayed: frozenset[bytes],
+        private: frozenset[bytes],
+    ) -> None:
         """
-        @param owned: canonical names of fields that do not simply travel on.
+        @param owned: canonical names of fields that the gateway reads itself.
         @param owned_prefixes: starts of such names.
+        @param relayed: those of them that travel on all the same.
         @param private: names of fields whose lines are never kept.
         """
         self.entries: dict[bytes, bytes | Field] = {}
         self._owned = owned
         self._owned_prefixes = owned_prefixes
+        self._relayed = relayed
         self._private = private
 
-    def parse(self, line: bytes) -> bytes | Field:
+    def parse(self, line: bytes) -> tuple[bytes | Field, bool]:
         """
         Parse a line that is not in L{entries}.
 
-        @return: the line as it travels on, or the field that the gateway reads itself; C{b""} for a line that would
-            pass for such a field at a backend that looks names up as CGI does.
+        @return: the line as it travels on, or the field that the gateway reads itself, or C{b""} for a line that would
+            pass for such a field at a backend that looks names up as CGI does; and whether it may be kept.
         @raise HeadError: the line is malformed, or its name holds an underscore.
         """
         match = is_field_line(line)
@@ -95,24 +105,22 @@ class LineTable:
             if b"_" in name:
                 raise HeadError(Reason.MALFORMED_REQUEST, "A field name holds an underscore.")
             canonical = canonical_name(name)
-        if canonical in self._owned or canonical.startswith(self._owned_prefixes):
-            return Field(canonical, value) if canonical == lower else b""
-        return b"%b: %b\r\n" % (name, value)
+        keep = len(line) <= _CACHEABLE_LENGTH and lower not in self._private
+        if canonical not in self._owned and not canonical.startswith(self._owned_prefixes):
+            return b"%b: %b\r\n" % (name, value), keep
+        if canonical != lower:
+            return b"", keep
+        return Field(lower, value, b"%b: %b\r\n" % (name, value) if lower in self._relayed else b""), keep
 
-    def keep(self, line: bytes, entry: bytes | Field) -> bool:
+    def keep(self, line: bytes, entry: bytes | Field) -> None:
         """
         Remember what a line means.
-
-        @return: whether it may be remembered: it is not long, and its name is not a private one.
         """
-        if len(line) > _CACHEABLE_LENGTH or line[: line.index(b":")].lower() in self._private:
-            return False
         # Emptying the table is the cheapest eviction there is; a table that is full of lines seen once holds nothing
         # worth keeping.
         if len(self.entries) >= _CAPACITY:
             self.entries.clear()
         self.entries[line] = entry
-        return True
 
 
 HOP_BY_HOP: Final = frozenset(
@@ -136,4 +144,4 @@ def drop_named(lines: list[bytes], names: list[bytes]) -> list[bytes]:
     """
     Field lines without those whose name, in lower case, is one of C{names}.
     """
-    return [line for line in lines if line[: line.index(b":")].lower() not in names]
+    return [line for line in lines if line and line[: line.index(b":")].lower() not in names]

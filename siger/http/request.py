@@ -60,7 +60,7 @@ _READ = frozenset(
     (b"forwarded", b"via", b"x-request-id", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 )
 
-_TRAVELS_ON = (b"authorization", b"content-type", b"origin", b"idempotency-key", b"max-forwards")
+_TRAVELS_ON = frozenset((b"authorization", b"content-type", b"origin", b"idempotency-key", b"max-forwards"))
 
 _NOT_NAMEABLE = _SINGLETONS | _DROPPED | _READ | HOP_BY_HOP | {b"cookie", b"close"}
 """
@@ -104,7 +104,7 @@ class RequestFields:
         self.raw = raw
         self.relay = b""
         self.owned: dict[bytes, bytes] = {}
-        self.private: dict[bytes, bytes | Field] = {}
+        self.private: dict[bytes, bytes | Field] | None = None
         self.host = b""
         self.content_length: int | None = None
         self.chunked = False
@@ -171,7 +171,7 @@ class RequestParser:
         self.max_fields = max_fields
         owned = HOP_BY_HOP | _SINGLETONS | _DROPPED | _READ
         private = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
-        self._table = LineTable(owned, (b"x-user-", b"x-internal-", b"x-forwarded-"), private)
+        self._table = LineTable(owned, (b"x-user-", b"x-internal-", b"x-forwarded-"), _TRAVELS_ON, private)
 
     def head(self, line: bytes, fields: RequestFields) -> RequestHead:
         """
@@ -214,7 +214,7 @@ class RequestParser:
         if target == b"*" and method == b"OPTIONS":
             return RequestHead(method, b"*", b"", minor, fields.host, fields)
         authority, path, query = split_target(target)
-        if authority and minor and authority.lower() != fields.host.lower():
+        if authority and fields.host and authority.lower() != fields.host.lower():
             raise HeadError(Reason.INVALID_HOST, "The target's authority and the Host field differ.")
         return RequestHead(method, path, query, minor, authority or fields.host, fields)
 
@@ -251,21 +251,30 @@ class RequestParser:
             if isinstance(entry, bytes):
                 relay.append(entry)
             else:
+                relay.append(entry.line)
                 owned.append(entry)
         self._settle(fields, owned, relay)
         return fields
 
     def _learn(self, line: bytes, fields: RequestFields, before: RequestFields | None) -> bytes | Field:
-        if before is not None and line in before.private:
-            entry = fields.private[line] = before.private[line]
-            return entry
+        if before is not None and before.private is not None:
+            known = before.private.get(line)
+            if known is not None:
+                return self._keep_private(fields, line, known)
         if len(line) > _LONGEST_LINE:
             raise HeadError(Reason.HEADERS_TOO_LARGE, "A header field is too long.")
-        entry = self._table.parse(line)
+        entry, keep = self._table.parse(line)
         if isinstance(entry, Field) and entry.name == b"host":
             entry.value = parse_authority(entry.value)
-        if not self._table.keep(line, entry):
-            fields.private[line] = entry
+        if not keep:
+            return self._keep_private(fields, line, entry)
+        self._table.keep(line, entry)
+        return entry
+
+    def _keep_private(self, fields: RequestFields, line: bytes, entry: bytes | Field) -> bytes | Field:
+        if fields.private is None:
+            fields.private = {}
+        fields.private[line] = entry
         return entry
 
     def _settle(self, fields: RequestFields, owned: list[Field], relay: list[bytes]) -> None:
@@ -285,7 +294,6 @@ class RequestParser:
                 values[name] = field.value
         fields.host = values.get(b"host", b"")
         self._settle_framing(fields, values)
-        relay.extend(b"%b: %b\r\n" % (name.title(), values[name]) for name in _TRAVELS_ON if name in values)
         self._settle_connection(fields, values, relay)
 
     def _settle_framing(self, fields: RequestFields, values: dict[bytes, bytes]) -> None:

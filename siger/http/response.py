@@ -71,7 +71,7 @@ class ResponseParser:
 
     def __init__(self, max_fields: int = 200) -> None:
         self.max_fields = max_fields
-        self._table = LineTable(_OWNED, (b"proxy-connection",), frozenset((b"set-cookie",)))
+        self._table = LineTable(_OWNED, (b"proxy-connection",), frozenset((b"date",)), frozenset((b"set-cookie",)))
 
     def head(self, raw: bytes) -> ResponseHead:
         """
@@ -102,7 +102,9 @@ class ResponseParser:
                 entry = self._learn(line)
             if isinstance(entry, bytes):
                 relay.append(entry)
-            elif entry.name not in owned:
+                continue
+            relay.append(entry.line)
+            if entry.name not in owned:
                 owned[entry.name] = entry.value
             elif entry.name in _SINGLETONS:
                 raise HeadError(Reason.UPSTREAM_MALFORMED, "A framing field occurs twice.")
@@ -111,9 +113,7 @@ class ResponseParser:
         if owned:
             self._settle_framing(head)
             relay = self._settle_connection(head, relay)
-            if b"date" in owned:
-                head.dated = True
-                relay.append(b"Date: %b\r\n" % owned[b"date"])
+            head.dated = b"date" in owned
             keep_alive = _keep_alive_timeout(owned.get(b"keep-alive", b""))
             if keep_alive is not None:
                 head.idle_limit = min(_IDLE_LIMIT, decimal(keep_alive[1]) - _IDLE_MARGIN)
@@ -121,10 +121,11 @@ class ResponseParser:
 
     def _learn(self, line: bytes) -> bytes | Field:
         try:
-            entry = self._table.parse(line)
+            entry, keep = self._table.parse(line)
         except HeadError as error:
             raise HeadError(Reason.UPSTREAM_MALFORMED, error.detail) from None
-        self._table.keep(line, entry)
+        if keep:
+            self._table.keep(line, entry)
         return entry
 
     def _settle_framing(self, head: ResponseHead) -> None:
