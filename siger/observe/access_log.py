@@ -77,7 +77,7 @@ def escape(value: bytes) -> bytes:
     A value as it stands between the quotes of a JSON string: bytes are read as ISO-8859-1, everything that is not
     printable ASCII is escaped, and what is too long is cut and ends in C{...}.
     """
-    text = _quote(value[: FIELD_LIMIT + 1].decode("latin-1"))[1:-1].replace("\x7f", "\\u007f")
+    text = _quote(value[: FIELD_LIMIT + 1].decode("latin-1"))[1:-1]
     if len(text) > FIELD_LIMIT:
         kept = _whole_escapes(text[: FIELD_LIMIT - 3])
         text = (kept.group() if kept else "") + "..."

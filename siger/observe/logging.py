@@ -105,7 +105,7 @@ class ApplicationLog:
         traceback = self._traceback(event)
         if traceback:
             document["traceback"] = traceback
-        return json.dumps(document).replace("\x7f", "\\u007f") + "\n"
+        return json.dumps(document) + "\n"
 
     def _human_line(self, event: LogEvent) -> str:
         """

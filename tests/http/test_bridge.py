@@ -1241,7 +1241,9 @@ class ObservationTests(BridgeTestCase):
         self.assertEqual(self.stream.interim, [(103, b"Link: x\r\n")])
         self.assertEqual(self.stream.events, ["interim", "pause_body", "resume_body"])
         stream.abort_response()
-        self.assertEqual(self.log.entries[0][3:5], (500, Reason.INTERNAL_ERROR))
+        stream.client_gone()
+        self.assertEqual([entry[3:5] for entry in self.log.entries], [(500, Reason.INTERNAL_ERROR)])
+        self.assertEqual(self.observer.in_flight, 0)
 
 
 class OtherSitesTests(SynchronousTestCase):
