@@ -13,7 +13,8 @@ from siger.http.fields import HeadError
 from siger.http.target import clean_target, normalise_path, parse_authority, split_target
 from tests.http.generators import noise, properties
 
-_paths = noise(b"/", b"a", b".", b"..", b"%2e", b"%2F", b"%25", b"%41", b"%", b";", b"?", b"\\").map(lambda path: b"/" + path)
+_words = (b"/", b"a", b".", b"..", b"%2e", b"%2F", b"%25", b"%41", b"%", b";", b"?", b"\\")
+_paths = noise(*_words).map(lambda path: b"/" + path)
 
 
 class NormalisePathTests(SynchronousTestCase):
