@@ -94,6 +94,23 @@ class RealDiscoveryTests(RealWorldMixin, contract.DiscoveryContract, TestCase):
     The contract of discovery, kept by a real agent.
     """
 
+    async def test_more_services_than_connections(self) -> None:
+        """
+        An agent serves 200 connections of one address; more services than that are followed all the same.
+        """
+        await self.begin()
+        names = [f"service-{number}" for number in range(230)]
+        for name in names:
+            await self.put(name, 70, check=None)
+        await self.follow_only()
+        await self.world.until(lambda: self.discovery.synced, 10.0)
+        self.assertEqual({name.decode() for name in self.catalogue.services}, set(names))
+        for name in (names[0], names[-1]):
+            await self.put(name, 71, check=None)
+        for name in (names[0], names[-1]):
+            await self.until_known(name, {70, 71}, 10.0)
+        self.assertEqual(self.discovery.counters.errors, 0)
+
 
 class RealRegistrationTests(RealWorldMixin, contract.RegistrationContract, TestCase):
     """
