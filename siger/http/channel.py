@@ -256,7 +256,14 @@ class Channel:
         self._scanned = self._blank_lines = 0
         self._requests += 1
         self._minor = head.minor
-        self._keep = not (fields.close or head.minor == 0 or context.draining or self._requests >= limits.max_requests)
+        # What follows a WebSocket handshake may be meant for a tunnel that never comes, so nothing is read after it.
+        self._keep = not (
+            fields.close
+            or head.minor == 0
+            or context.draining
+            or fields.upgrade == b"websocket"
+            or self._requests >= limits.max_requests
+        )
         self._head_only = head.method == b"HEAD"
         self._responded = self._ended = False
         if fields.chunked:

@@ -65,7 +65,7 @@ class LineTable:
     @ivar entries: what each line means, by its exact bytes. Read it directly; L{parse} and L{keep} what is not in it.
     """
 
-    __slots__ = ("_owned", "_owned_prefixes", "_private", "_relayed", "entries")
+    __slots__ = ("_owned", "_owned_prefixes", "_private", "_relayed", "_underscores", "entries")
 
     def __init__(
         self,
@@ -73,18 +73,21 @@ class LineTable:
         owned_prefixes: tuple[bytes, ...],
         relayed: frozenset[bytes],
         private: frozenset[bytes],
+        underscores: bool = False,
     ) -> None:
         """
         @param owned: canonical names of fields that the gateway reads itself.
         @param owned_prefixes: starts of such names.
         @param relayed: those of them that travel on all the same.
         @param private: names of fields whose lines are never kept.
+        @param underscores: names may hold them, as a client, unlike a backend, does not mistake them for hyphens.
         """
         self.entries: dict[bytes, bytes | Field] = {}
         self._owned = owned
         self._owned_prefixes = owned_prefixes
         self._relayed = relayed
         self._private = private
+        self._underscores = underscores
 
     def parse(self, line: bytes) -> tuple[bytes | Field, bool]:
         """
@@ -92,7 +95,7 @@ class LineTable:
 
         @return: the line as it travels on, or the field that the gateway reads itself, or C{b""} for a line that would
             pass for such a field at a backend that looks names up as CGI does; and whether it may be kept.
-        @raise HeadError: the line is malformed, or its name holds an underscore.
+        @raise HeadError: the line is malformed, or its name holds an underscore that it must not.
         """
         match = is_field_line(line)
         if match is None:
@@ -102,7 +105,7 @@ class LineTable:
         lower = name.lower()
         canonical = lower
         if is_plain_name(name) is None:
-            if b"_" in name:
+            if b"_" in name and not self._underscores:
                 raise HeadError(Reason.MALFORMED_REQUEST, "A field name holds an underscore.")
             canonical = canonical_name(name)
         keep = len(line) <= _CACHEABLE_LENGTH and lower not in self._private

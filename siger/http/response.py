@@ -71,7 +71,7 @@ class ResponseParser:
 
     def __init__(self, max_fields: int = 200) -> None:
         self.max_fields = max_fields
-        self._table = LineTable(_OWNED, (b"proxy-connection",), frozenset((b"date",)), frozenset((b"set-cookie",)))
+        self._table = LineTable(_OWNED, (), frozenset((b"date",)), frozenset((b"set-cookie",)), underscores=True)
 
     def head(self, raw: bytes) -> ResponseHead:
         """

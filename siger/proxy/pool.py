@@ -145,7 +145,7 @@ class Pool:
         elif self._open < self._limit:
             self._enqueue(waiter)
             self._dial()
-        elif len(self._waiting) < self._max_waiting:
+        elif len(self._waiting) - len(self._dialling) < self._max_waiting:
             self._enqueue(waiter)
         else:
             waiter.connect_failed(Reason.POOL_FULL)
