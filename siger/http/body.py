@@ -190,9 +190,9 @@ class ChunkedDecoder:
         self.trailers += b"%b: %b\r\n" % (match[1], match[2].strip(OWS))
 
     def _check_partial(self, part: bytes) -> None:
-        # Judge an unfinished line at the byte that spoils it: its rest may never come.
+        # Judge an unfinished line at the byte that spoils it: its rest may never come. The CR of its end may be there.
         limit = _MAX_TRAILERS if self._state == 3 else _MAX_SIZE_LINE
-        if len(part) > limit or b"\n" in part or b"\r" in part[:-1] or (self._state == 2 and part != b"\r"):
+        if len(part) > limit + 1 or b"\n" in part or b"\r" in part[:-1] or (self._state == 2 and part != b"\r"):
             raise BodyError("malformed chunk framing")
 
 
