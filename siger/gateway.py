@@ -154,6 +154,13 @@ class Gateway(TwistedService):
         if self.vitals.state == "starting":
             self.vitals.state = "ready"
 
+    def reopen(self) -> None:
+        """
+        Begin a new access log under the same name.
+        """
+        if self._access_log is not None:
+            self._access_log.reopen()
+
     # Stopping.
 
     def stopService(self) -> Deferred[None]:

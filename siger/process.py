@@ -108,6 +108,21 @@ class GatewayProcess(Service):
     def _handle_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handle(number, self._on_signal)
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            self._handle(number, self._on_rotation)
+
+    def _on_rotation(self, number: int, frame: FrameType | None = None) -> None:
+        """
+        Begin new log files: whoever rotates logs has moved the old ones away.
+        """
+        self._reactor.callFromThread(self._reopen)
+
+    def _reopen(self) -> None:
+        for part in (self.gateway, self._observer):
+            reopen = getattr(part, "reopen", None)
+            if reopen is not None:
+                reopen()
+        self.log.info("log files were opened anew")
 
     def _on_signal(self, number: int, frame: FrameType | None = None) -> None:
         """

@@ -8,12 +8,13 @@ Theory of operation. A channel is in one of these states:
     WAIT    the request is complete, its response is not
     DRAIN   the response is complete, the request's body is not: its rest is read and dropped, up to a cap
     TUNNEL  the connection was upgraded; bytes pass as they are
-    LINGER  everything was said; input is dropped for a moment so that the last response is not lost by a reset
+    LINGER  everything was said; input is dropped until the client closes too, or for a moment, so that the last
+            response is not lost by a reset (RFC 9112 section 9.6)
     CLOSED  nothing more happens
 
 One request is in progress at a time; what a client pipelines waits in a bounded buffer, so responses are in order. A
-connection on which anything was unclear is never read as HTTP again: the answer says C{Connection: close}, and then
-C{LINGER} (RFC 9112 section 9.6) ends it.
+connection on which anything was unclear is never read as HTTP again: the answer says C{Connection: close}, and
+C{LINGER} ends it.
 """
 
 from __future__ import annotations
@@ -99,7 +100,6 @@ class Channel:
         "_fields",
         "_head_only",
         "_keep",
-        "_linger",
         "_looping",
         "_minor",
         "_raw",
@@ -135,7 +135,6 @@ class Channel:
         self._requests = 0
         self._minor = 1
         self._keep = True
-        self._linger = False
         self._head_only = False
         self._responded = False
         self._ended = True
@@ -335,7 +334,6 @@ class Channel:
 
     def _fail_body(self, reason: Reason) -> None:
         self._keep = False
-        self._linger = True
         if self._state == DRAIN:
             self._start_linger()
             return
@@ -347,7 +345,6 @@ class Channel:
     def _refuse(self, reason: Reason, detail: str = "") -> None:
         self._requests += 1
         self._keep = False
-        self._linger = True
         self._minor = 1
         self._head_only = False
         self._responded = self._ended = False
@@ -411,6 +408,9 @@ class Channel:
             framing = self._frame(length, body, end)
             if self._chunked and body:
                 body = b"%x\r\n%b\r\n" % (len(body), body)
+        if status == 426:
+            # What to upgrade to is said by a hop-by-hop field (RFC 9110 section 15.5.22).
+            framing += b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
         if not self._keep or self._decoder is not None:
             framing += self._closing_line()
         if len(body) < _JOIN_BELOW:
@@ -442,7 +442,6 @@ class Channel:
             short = isinstance(decoder, LengthDecoder) and decoder.remaining <= _DRAIN_CAP
             if not short or self._fields.expect_continue:
                 self._keep = False
-                self._linger = True
         return b"" if self._keep else b"Connection: close\r\n"
 
     def send_body(self, data: bytes) -> None:
@@ -528,12 +527,10 @@ class Channel:
             self._drain_left = _DRAIN_CAP
             self.deadline = self._context.deadlines.now + _DRAIN_SECONDS
             self._resume_reading()
-        elif self._linger:
-            self._start_linger()
         elif self._keep:
             self._next_request()
         else:
-            self._close()
+            self._start_linger()
 
     def _next_request(self) -> None:
         self._state = IDLE
@@ -597,7 +594,7 @@ class Channel:
 
         @param idle: close it now if no request is in progress on it.
         """
-        if self._state == IDLE and idle and not self._buffer:
+        if idle and (self._state == LINGER or (self._state == IDLE and not self._buffer)):
             self._close()
         self._keep = False
 
