@@ -58,7 +58,8 @@ def echo_config(*ports: int, **overrides: Any) -> dict[str, Any]:
     """
     A configuration with one service C{echo} on these loopback ports, and nothing that would get in a test's way.
 
-    @param overrides: top-level keys that replace or join the others; C{echo} has further settings of the service.
+    @param overrides: top-level keys that replace or join the others; C{echo} has further settings of the service, and
+        C{services} further services.
     """
     service = {"instances": [f"127.0.0.1:{port}" for port in ports], **overrides.pop("echo", {})}
     return {
@@ -67,7 +68,7 @@ def echo_config(*ports: int, **overrides: Any) -> dict[str, Any]:
         "rate_limit": "off",
         "log_level": "info",
         "jwt_secret": "an-integration-test-signs-with-this-and-nothing-else-does",
-        "services": {"echo": service},
+        "services": {"echo": service, **overrides.pop("services", {})},
         **overrides,
     }
 
