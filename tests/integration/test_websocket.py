@@ -186,6 +186,7 @@ class MessageTests(WebSocketTestCase):
             await connection.wait_closed()
 
         self.handlers.by_path["/look"] = look
+        fields = {"Authorization": "Bearer t"}
         async with self.websocket(
             "/look?a=%2F",
             subprotocols=[Subprotocol("v1.test"), Subprotocol("v2.test")],
