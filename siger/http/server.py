@@ -24,7 +24,11 @@ __all__ = ["ServerFactory", "ServerProtocol"]
 class ServerProtocol(Protocol):
     """
     One accepted connection.
+
+    @ivar reads_directly: the transport may call C{dataReceived} without Twisted's log context; see L{siger.transports}.
     """
+
+    reads_directly = True
 
     _channel: Channel
 

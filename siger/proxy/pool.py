@@ -293,7 +293,11 @@ class _DialFactory(ClientFactory):
 class UpstreamProtocol(TwistedProtocol):
     """
     Joins an L{UpstreamConnection} to its transport.
+
+    @ivar reads_directly: the transport may call C{dataReceived} without Twisted's log context; see L{siger.transports}.
     """
+
+    reads_directly = True
 
     _connection: UpstreamConnection
 
