@@ -173,7 +173,7 @@ class TreqClient(BaseHTTPClient):  # type: ignore[misc]
         response = await self._http.request(
             method,
             uri,
-            headers=Headers({name: [value] for name, value in (headers or {}).items()}),
+            headers=Headers({name.encode(): [value.encode()] for name, value in (headers or {}).items()}),
             data=data,
             allow_redirects=False,
             unbuffered=True,

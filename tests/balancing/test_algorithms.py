@@ -387,6 +387,12 @@ class LeastConnectionsTests(SynchronousTestCase):
                 endpoint.inflight = count
             self.assertEqual(names(picks(balancer, 20)), expected * 20)
 
+    def test_at_rest(self) -> None:
+        """
+        While nothing is in flight the rotation decides, as smoothly as ever.
+        """
+        self.assertEqual(names(picks(made("least_connections", endpoints(a=5, b=1, c=1)), 14)), "aabacaa" * 2)
+
     def test_ties_in_flight(self) -> None:
         """
         Endpoints that are equally busy share the requests by weight.

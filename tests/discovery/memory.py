@@ -52,7 +52,7 @@ class MemoryConsul:
     @ivar requests: the path, arguments and token of every request so far.
     @ivar replies: what to answer instead, by beginning of the path: a status, fields and a body.
     @ivar leader: whether it has one.
-    @ivar hanging: whether it leaves requests without an answer.
+    @ivar hanging: the beginning of the paths that get no answer; C{""} for none.
     """
 
     node_address = "127.0.0.1"
@@ -65,7 +65,7 @@ class MemoryConsul:
         self.requests: list[tuple[str, dict[str, str], str]] = []
         self.replies: dict[str, Reply] = {}
         self.leader = True
-        self.hanging = False
+        self.hanging = ""
         self.down = False
         self.agents: list[SwitchedAgent] = []
         self.blocked: set[IRequest] = set()
@@ -259,8 +259,7 @@ class MemoryConsul:
         Do it, unless the request is refused.
         """
         refused = self.refuse(request)
-        if self.hanging:
-            await Deferred()
+        await self.hang(request)
         if refused is None:
             act()
         return refused or b""
@@ -274,12 +273,18 @@ class MemoryConsul:
             return refused
         self.blocked.add(request)
         request.notifyFinish().addBoth(lambda _: self.blocked.discard(request))
-        if self.hanging:
-            await Deferred()
+        await self.hang(request)
         await self.due(int(argument(request, "index") or 0), float((argument(request, "wait") or "300s")[:-1]))
-        request.setHeader("X-Consul-Index", str(self.index))
-        request.setHeader("X-Consul-Knownleader", "true" if self.leader else "false")
+        request.setHeader(b"X-Consul-Index", b"%d" % self.index)
+        request.setHeader(b"X-Consul-Knownleader", b"true" if self.leader else b"false")
         return json.dumps(compute()).encode()
+
+    async def hang(self, request: IRequest) -> None:
+        """
+        Wait for ever, where it should.
+        """
+        if self.hanging and request.path.decode().startswith(self.hanging):
+            await Deferred()
 
     async def due(self, index: int, wait: float) -> None:
         """
@@ -299,13 +304,13 @@ class MemoryConsul:
         """
         The body of a refusal, or C{None}.
         """
-        token = (request.getHeader("X-Consul-Token") or "") if hasattr(request, "getHeader") else ""
+        token = (request.getHeader(b"X-Consul-Token") or b"").decode()
         path = request.path.decode()
         self.requests.append((path, {key.decode(): values[0].decode() for key, values in request.args.items()}, token))
         for beginning, (status, fields, body) in self.replies.items():
             if path.startswith(beginning):
                 for name, value in fields.items():
-                    request.setHeader(name, value)
+                    request.setHeader(name.encode(), value.encode())
                 request.setResponseCode(status)
                 return body
         if token != self.token:

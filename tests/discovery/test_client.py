@@ -96,7 +96,7 @@ class ConsulClientTests(SynchronousTestCase):
         """
         A request has ten seconds, and what it asked to wait with a sixteenth on top.
         """
-        self.consul.hanging = True
+        self.consul.hanging = "/"
         client = self.consul.client()
         quick, patient = client.catalog.services(), client.catalog.services(index=1, wait="160s")
         self.clock.advance(9.9)

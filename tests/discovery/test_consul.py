@@ -238,9 +238,10 @@ class ConsulDiscoveryTests(TestCase):
         A redirect is not followed, wherever it leads.
         """
         fields = {"Location": "http://127.0.0.1:8500/elsewhere", "X-Consul-Index": "99"}
-        self.consul.replies = {"/v1/catalog": (302, fields, b"{}")}
+        self.consul.replies = {"/v1/catalog": (302, fields, b'{"other": []}')}
         self.wake()
         self.pause(1)
+        self.assertEqual(self.known(), self.BOTH)
         self.assertNotIn("/elsewhere", {path for path, _, _ in self.consul.requests})
         self.assertFalse(self.discovery.connected)
 
@@ -269,6 +270,29 @@ class ConsulDiscoveryTests(TestCase):
         self.pause(1)
         self.assertTrue(self.discovery.synced)
         self.assertEqual(self.known(), {"web": set(), "jobs": {90}})
+
+    def test_every_service_fails(self) -> None:
+        """
+        So it is when that happens to every service, and late.
+        """
+        self.consul.hanging = "/v1/health/"
+        self.begin()
+        self.pause(1)
+        self.assertEqual((self.discovery.synced, self.known()), (False, {}))
+        self.pause(10)
+        self.assertTrue(self.discovery.synced)
+        self.assertEqual(self.known(), {"web": set(), "jobs": set()})
+
+    def test_not_asked_yet(self) -> None:
+        """
+        A service is not known before something is known about it: it would be one without instances.
+        """
+        self.pause(1)
+        self.consul.hanging = "/v1/health/service/fresh"
+        self.put("fresh", 70)
+        self.put("web", 81)
+        self.pause(1)
+        self.assertEqual(self.known(), {"web": {80, 81}, "jobs": {90}})
 
     def test_index_goes_backwards(self) -> None:
         """
@@ -386,13 +410,13 @@ class ConsulDiscoveryTests(TestCase):
         """
         A query that is not answered in the time it asked for, and a little more, is given up and tried again.
         """
-        self.consul.hanging = True
+        self.consul.hanging = "/"
         self.wake()
         self.pause(300)
         self.assertTrue(self.discovery.connected)
         self.pause(40)
         self.assertFalse(self.discovery.connected)
-        self.consul.hanging = False
+        self.consul.hanging = ""
         self.put("web", 81)
         self.pause(31)
         self.assertTrue(self.discovery.connected)

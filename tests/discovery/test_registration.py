@@ -96,6 +96,17 @@ class RegistrationTests(SynchronousTestCase):
             self.consul.advance(0.5)
         self.assertTrue(self.registration.registered)
 
+    def test_forgotten_and_refused(self) -> None:
+        """
+        A gateway that the agent forgot and does not take back does not take itself for registered.
+        """
+        self.start()
+        self.assertTrue(self.registration.registered)
+        self.consul.definitions.clear()
+        self.consul.replies = {"/v1/agent/service/register": (500, {}, b"no")}
+        self.consul.advance(5)
+        self.assertFalse(self.registration.registered)
+
     def test_stop_unstarted(self) -> None:
         """
         Stopping what never started asks nothing.
@@ -109,7 +120,7 @@ class RegistrationTests(SynchronousTestCase):
         An agent that does not answer holds up the end for three seconds at most.
         """
         self.start()
-        self.consul.hanging = True
+        self.consul.hanging = "/"
         stopped = self.registration.stop()
         self.consul.flush()
         self.consul.advance(2.9)
@@ -121,9 +132,9 @@ class RegistrationTests(SynchronousTestCase):
         """
         A gateway that stops while its registration is under way is taken out all the same, and nothing is tried later.
         """
-        self.consul.hanging = True
+        self.consul.hanging = "/"
         self.start()
-        self.consul.hanging = False
+        self.consul.hanging = ""
         stopped = self.registration.stop()
         self.consul.flush()
         self.successResultOf(stopped)
