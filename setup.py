@@ -38,6 +38,7 @@ HOT = [
     "siger/http/request.py",
     "siger/http/response.py",
     "siger/http/target.py",
+    "siger/observe/lines.py",
     "siger/observe/observer.py",
     "siger/policy/forwarded.py",
     "siger/policy/request_id.py",

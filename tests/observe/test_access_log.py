@@ -16,15 +16,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.errors import Reason
-from siger.observe.access_log import (
-    FIELD_LIMIT,
-    FLUSH_SECONDS,
-    AccessLog,
-    Entry,
-    access_log_to,
-    escape,
-    format_entries,
-)
+from siger.observe.access_log import FLUSH_SECONDS, AccessLog, access_log_to
+from siger.observe.lines import FIELD_LIMIT, Entry, escape, format_entries
 from siger.observe.observer import Observer, RouteStats, ServiceStats
 from tests.observe.test_observer import finish
 
