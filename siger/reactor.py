@@ -5,6 +5,9 @@ Everybody else takes a reactor as an argument. L{install} is called by the servi
 C{twisted.internet.reactor}, by the tests' package, and by C{--reactor=siger} through the reactor plugin.
 """
 
+# mypy: allow-untyped-calls
+# (Most of the reactor that this inherits from has no annotations yet.)
+
 from __future__ import annotations
 
 import asyncio
@@ -20,16 +23,17 @@ from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 from twisted.python.log import callWithLogger
 
-from siger.transports.connecting import TCPConnector, UNIXConnector
+from siger.transports.clients import TCPConnector, UNIXConnector
 from siger.transports.connection import Connection
 from siger.transports.direct import factory_reads_directly
-from siger.transports.listening import TCPPort, UNIXPort, adopt
+from siger.transports.listening import TCPPort, UNIXPort
+from siger.transports.serving import adopt
 from siger.transports.signals import ChildSignals
 
 __all__ = ["UvloopReactor", "WrongReactor", "install"]
 
 
-class WrongReactor(Exception):
+class WrongReactor(Exception):  # noqa: N818 (it reads better without a suffix)
     """
     Another reactor was installed first, and a process has only one.
     """
@@ -44,6 +48,9 @@ class UvloopReactor(AsyncioSelectorReactor):
     @ivar loop: uvloop's loop.
     @ivar transports: the ports and connections that are open: what other reactors know as their readers.
     """
+
+    _scheduledAt: float | None  # type: ignore[assignment]
+    _timerHandle: asyncio.TimerHandle | None  # type: ignore[assignment]
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -109,8 +116,8 @@ class UvloopReactor(AsyncioSelectorReactor):
         """
         Serve a connection that was accepted elsewhere. The descriptor stays the caller's.
 
-        @return: the transport, or C{None} when the factory built no protocol. The protocol is connected in the next turn
-            of the loop.
+        @return: the transport, or C{None} when the factory built no protocol. The protocol is connected in the next
+            turn of the loop.
         """
         unix = addressFamily == socket.AF_UNIX
         if addressFamily not in self._supportedAddressFamilies or (unix and not factory_reads_directly(factory)):

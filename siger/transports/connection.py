@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -24,12 +24,9 @@ from zope.interface import implementer
 
 from siger.transports.tls import Securing
 
-if TYPE_CHECKING:
-    from siger.reactor import UvloopReactor
-
 __all__ = ["Connection"]
 
-# Shared by all connections, as Twisted's reactors share theirs: making a failure costs more than a small request's parse.
+# Shared by all connections, as Twisted's reactors share theirs: to make a failure costs more than to parse a request.
 _DONE = Failure(ConnectionDone())
 _LOST = Failure(ConnectionLost())
 
@@ -56,10 +53,6 @@ class Connection(Securing):
     _reason: Failure | None = None
     _aborting = False
 
-    def __init__(self, reactor: UvloopReactor) -> None:
-        super().__init__(reactor)
-        self._sink = self
-
     # Beginning
 
     def connection_made(self, uv: asyncio.Transport) -> None:
@@ -75,7 +68,7 @@ class Connection(Securing):
 
     def _begin(self) -> None:
         """
-        Build the protocol and connect it.
+        Build the protocol and L{_connect} it.
         """
         raise NotImplementedError
 
@@ -91,7 +84,7 @@ class Connection(Securing):
         if not self.disconnected:
             self._begin_reading()
 
-    # End
+    # The application's end
 
     def loseConnection(self) -> None:
         """
@@ -103,6 +96,15 @@ class Connection(Securing):
                 self._close()
             elif self._uv is not None:
                 self._uv.pause_reading()
+
+    def _producer_finished(self) -> None:
+        """
+        Close, if that waited for the producer.
+        """
+        if self.disconnecting:
+            self._close()
+        else:
+            super()._producer_finished()
 
     def _close(self) -> None:
         """
@@ -127,16 +129,18 @@ class Connection(Securing):
 
     def stopProducing(self) -> None:
         """
-        Close: the producer that is this connection shall produce no more.
+        Close: the producer that this connection is shall produce no more.
         """
         self.loseConnection()
+
+    # Other ends
 
     def failed(self, error: BaseException) -> None:
         """
         Log what application code raised, and close this connection for it.
 
-        uvloop calls the loop's exception handler, which calls this: so an error in C{dataReceived} is logged and closes
-        its connection, without a frame around each call to catch it.
+        uvloop calls the loop's exception handler with what C{dataReceived} raises, and the reactor's calls this: so an
+        error closes its own connection only, without a frame around each call to catch it.
         """
         self._reason = Failure(error)
         self._log.failure("Unhandled error in {protocol}", self._reason, protocol=self._protocol_prefix())
@@ -207,16 +211,14 @@ class Connection(Securing):
         """
         if self.disconnected:
             return
-        protocol, producer = self._protocol, self.producer
-        was_connected = self.connected
+        protocol, producer, was_connected = self._protocol, self.producer, self.connected
         self._detach()
-        self.producer = None
+        self._protocol = self.producer = None
         if producer is not None:
             try:
                 producer.stopProducing()
             except Exception:
                 self._log.failure("Unhandled error in stopProducing")
-        self._protocol = None
         if was_connected:
             protocol.connectionLost(reason)
 
@@ -228,8 +230,9 @@ class Connection(Securing):
         self.disconnected = 1
         self.reactor.transports.discard(self)
         self._mute()
-        self._unsecure()
+        self._leave_tls()
         self._held = None
+        self._socket = None
         with suppress(AttributeError):
             del self.data_received
 

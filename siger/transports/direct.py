@@ -1,8 +1,8 @@
 """
 Who may be called by libuv without ado.
 
-The mark is a class attribute, C{reads_directly = True}, so that protocols need to import nothing for it; what it promises
-is told in the package's documentation.
+The mark is a class attribute, C{reads_directly = True}, so that protocols need to import nothing for it. What it
+promises is told in the package's documentation.
 """
 
 from __future__ import annotations

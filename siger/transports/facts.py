@@ -1,5 +1,5 @@
 """
-What can be asked of a connection's socket, and set on it.
+What can be asked of a connection, and set on its socket.
 """
 
 from __future__ import annotations
@@ -7,51 +7,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from siger.transports.addresses import Address, twisted_address
+from siger.transports.sockets import TransportSocket
 
 if TYPE_CHECKING:
     from siger.reactor import UvloopReactor
 
-__all__ = ["Facts", "TransportSocket"]
+__all__ = ["Facts"]
 
 # Reset the connection at close, whatever is queued: linger, for no time.
 _RESET = struct.pack("ii", 1, 0)
-
-
-# What every call on a closed socket raises, comes from one.
-_CLOSED = socket.socket()
-_CLOSED.close()
-
-
-class TransportSocket:
-    """
-    The socket of a connection that uvloop owns: all but the calls that would transfer bytes behind its back.
-
-    @ivar _facts: the connection.
-    @ivar _socket: uvloop's view of the socket.
-    """
-
-    def __init__(self, facts: Facts, view: Any) -> None:
-        self._facts = facts
-        self._socket = view
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_CLOSED if self._socket.fileno() == -1 else self._socket, name)
-
-    def shutdown(self, how: int) -> None:
-        """
-        Shut down one direction, or both.
-        """
-        with self._socket.dup() as duplicate:
-            duplicate.shutdown(how)
-
-    def close(self) -> None:
-        """
-        Close this descriptor and forget the connection, which may live on in a duplicate.
-        """
-        self._facts.forget()
 
 
 class Facts:
@@ -61,6 +29,7 @@ class Facts:
     @ivar connected: whether the protocol has been told of the connection, and not yet of its loss.
     @ivar disconnecting: whether the application asked for an orderly close.
     @ivar disconnected: whether the connection is gone.
+    @ivar _uv: uvloop's transport, once there is one.
     """
 
     connected = 0
@@ -75,27 +44,43 @@ class Facts:
     def __init__(self, reactor: UvloopReactor) -> None:
         self.reactor = reactor
 
+    @property
+    def _loop(self) -> Any:
+        """
+        uvloop's loop.
+        """
+        return self.reactor.loop
+
+    # To be provided by the layers above
+
     def forget(self) -> None:
         """
         Drop the connection without a word to the protocol.
         """
         raise NotImplementedError
 
+    def failed(self, error: BaseException) -> None:
+        """
+        Log what application code raised, and close this connection for it.
+        """
+        raise NotImplementedError
+
+    # The socket
+
     @property
-    def socket(self) -> TransportSocket:
+    def socket(self) -> Any:
         """
         The connection's socket.
 
         @raise AttributeError: while there is none, as with Twisted's own transports.
         """
         if self._socket is None:
-            view = None if self._uv is None else self._uv.get_extra_info("socket")
-            if view is None:
+            if self._uv is None or self.disconnected:
                 raise AttributeError("socket")
-            self._socket = TransportSocket(self, view)
+            self._socket = TransportSocket(self._uv.get_extra_info("socket"), self.forget)
         return self._socket
 
-    def getHandle(self) -> TransportSocket:
+    def getHandle(self) -> Any:
         """
         Return the connection's socket.
         """
@@ -111,7 +96,9 @@ class Facts:
             return -1
         return descriptor
 
-    def getHost(self) -> Address:
+    # Addresses
+
+    def getHost(self) -> Any:
         """
         Return this end's address.
         """
@@ -119,7 +106,7 @@ class Facts:
             self._host = twisted_address(self._sockaddr("sockname"))
         return self._host
 
-    def getPeer(self) -> Address:
+    def getPeer(self) -> Any:
         """
         Return the other end's address.
         """
@@ -129,9 +116,12 @@ class Facts:
 
     def _sockaddr(self, which: str) -> Any:
         """
-        Ask uvloop for an address.
+        Ask uvloop for an address. It remembers those of TCP connections.
         """
-        return None if self._uv is None else self._uv.get_extra_info(which)
+        with suppress(AttributeError, OSError):
+            return None if self._uv is None else self._uv.get_extra_info(which)
+
+    # Options
 
     def getTcpNoDelay(self) -> bool:
         """
@@ -168,7 +158,5 @@ class Facts:
         """
         Have the kernel send a reset instead of an orderly end.
         """
-        try:
+        with suppress(AttributeError, OSError):  # raised when it is gone already
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        except (AttributeError, OSError):
-            pass  # gone already

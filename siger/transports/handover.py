@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["hand_over", "serve"]
@@ -57,8 +58,6 @@ def _finish(coroutine: Coroutine[Any, Any, Any]) -> None:
     """
     Resume C{coroutine} to its end.
     """
-    try:
+    # Raised when the connection was closed by then, of which uvloop tells the protocol as well.
+    with suppress(RuntimeError):
         _drive(coroutine)
-    except RuntimeError:
-        # The connection was closed by then, of which uvloop tells the protocol as well.
-        pass

@@ -1,8 +1,11 @@
 """
 Ports: Twisted's own, but for who accepts.
 
-Binding, messages, lock files, adoption of descriptors and the end of a port are inherited. uvloop accepts on a duplicate of
-the port's descriptor, so that a port can be paused and resumed while the kernel goes on queueing connections.
+Binding, messages, lock files, adoption of descriptors and the end of a port are inherited. uvloop accepts on a
+duplicate of the port's descriptor, so that a port can be paused and resumed while the kernel goes on queueing.
+
+When the process runs out of descriptors, libuv closes what is queued by means of one that it keeps in reserve, as
+Twisted does; so a port neither spins nor dies.
 """
 
 from __future__ import annotations
@@ -13,105 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
 
-from siger.transports.addresses import twisted_address
-from siger.transports.connection import Connection
 from siger.transports.handover import hand_over, serve
+from siger.transports.serving import AcceptedConnection
 
 if TYPE_CHECKING:
     from siger.reactor import UvloopReactor
 
-__all__ = ["TCPPort", "UNIXPort", "adopt"]
+__all__ = ["TCPPort", "UNIXPort"]
 
 
-class ServerConnection(Connection):
-    """
-    A connection that a port accepted, or that was adopted.
-
-    @ivar server: the port, or C{None}.
-    @ivar sessionno: which of the port's connections this is.
-    """
-
-    sessionno = 0
-
-    def __init__(self, reactor: UvloopReactor, server: _Accepting | None) -> None:
-        super().__init__(reactor)
-        self.server = server
-
-    def _begin(self) -> None:
-        """
-        Build the protocol now that the peer is known.
-        """
-        assert self._uv is not None and self.server is not None
-        peername = self._uv.get_extra_info("peername")
-        if peername is None:
-            # Reset by the peer since it was accepted; where accept() sees that it fails, with ECONNABORTED.
-            self._uv.abort()
-            return
-        self._peer = twisted_address(peername)
-        protocol = self.server.factory.buildProtocol(self._peer)
-        if protocol is None:
-            self._uv.abort()
-            return
-        self.sessionno = self.server.sessionno
-        self.server.sessionno += 1
-        self._connect(protocol)
-
-    @property
-    def hostname(self) -> Any:
-        """
-        The peer's address, as text.
-        """
-        peer = self.getPeer()
-        return getattr(peer, "host", None) or getattr(peer, "name", None)
-
-    def _describe(self, prefix: str) -> str:
-        """
-        Name the protocol, the session and the peer.
-        """
-        return f"{prefix},{self.sessionno},{self.hostname}"
-
-    def __repr__(self) -> str:
-        """
-        Name the protocol, the session and the port.
-        """
-        host = self.getHost()
-        return f"<{type(self._protocol).__name__} #{self.sessionno} on {getattr(host, 'port', host)}>"
-
-
-class AdoptedConnection(ServerConnection):
-    """
-    A connection that somebody else accepted.
-    """
-
-    def __init__(self, reactor: UvloopReactor, protocol: Any, peer: Any) -> None:
-        super().__init__(reactor, None)
-        self._adopted = protocol
-        self._peer = peer
-        self.sessionno = getattr(peer, "port", 0)
-
-    def _begin(self) -> None:
-        """
-        Connect the protocol that was built at adoption.
-        """
-        protocol, self._adopted = self._adopted, None
-        self._connect(protocol)
-
-
-def adopt(reactor: UvloopReactor, connected: socket.socket, factory: Any) -> AdoptedConnection | None:
-    """
-    Serve a connection that was accepted elsewhere.
-    """
-    peer = twisted_address(connected.getpeername())
-    protocol = factory.buildProtocol(peer)
-    if protocol is None:
-        connected.close()
-        return None
-    adopted = AdoptedConnection(reactor, protocol, peer)
-    hand_over(reactor.loop, adopted, connected)
-    return adopted
-
-
-class _Accepting(tcp.Port):
+class AcceptingPort(tcp.Port):
     """
     A port that has uvloop accept.
     """
@@ -135,7 +49,7 @@ class _Accepting(tcp.Port):
         Accept connections.
         """
         if self._uv_server is None:
-            # An adopted port's backlog is unknown; the kernel cuts it to its own limit.
+            # An adopted port's backlog is unknown; the kernel cuts this to its own limit.
             backlog = self.backlog or socket.SOMAXCONN
             self._uv_server = serve(self.reactor.loop, self._accepted, self.socket.dup(), backlog)
             self.reactor.transports.add(self)
@@ -149,20 +63,35 @@ class _Accepting(tcp.Port):
             server.close()
         self.reactor.transports.discard(self)
 
-    def _accepted(self) -> ServerConnection:
+    def accept_queued(self) -> int:
         """
-        Make what uvloop takes for the protocol of a connection that it accepted.
+        Accept what the kernel has queued; to be called just before C{stopListening}, which would reset it.
+
+        @return: how many connections that were.
         """
-        return ServerConnection(self.reactor, self)
+        count = 0
+        while True:
+            try:
+                connected, _ = self.socket.accept()
+            except OSError:
+                return count
+            hand_over(self.reactor.loop, self._accepted(), connected)
+            count += 1
+
+    def _accepted(self) -> AcceptedConnection:
+        """
+        Make what uvloop takes for the protocol of a connection that it accepts.
+        """
+        return AcceptedConnection(self.reactor, self)
 
 
-class TCPPort(_Accepting):
+class TCPPort(AcceptingPort):
     """
     A TCP port.
     """
 
 
-class UNIXPort(_Accepting, unix.Port):
+class UNIXPort(AcceptingPort, unix.Port):
     """
     A UNIX port, for protocols that need no file descriptors.
     """

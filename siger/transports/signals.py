@@ -1,8 +1,8 @@
 """
 Notice the death of child processes.
 
-Twisted's reactors have the kernel write to a pipe of theirs at each signal. uvloop puts a socket of its own in that place
-while it runs; it wakes up at every signal and lets Python handle it. So a plain signal handler does here.
+Twisted's reactors have Python write to a pipe of theirs at each signal. uvloop puts a socket of its own in that place
+while it runs, wakes up at every signal, and lets Python handle it. So a plain signal handler does here.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import alsoProvides
 
-from siger.transports.writing import Sink, Writing
+from siger.transports.halves import HalfClosing
+from siger.transports.writing import Sink
 
 __all__ = ["Securing"]
 
@@ -27,16 +28,16 @@ class BelowTLS(Sink):
 
     def __init__(self, connection: Securing) -> None:
         self._connection = connection
+        self.writeSequence = connection.writeSequence
         self.registerProducer = connection.registerProducer
         self.unregisterProducer = connection.unregisterProducer
         self.loseConnection = connection.loseConnection
-        self.writeSequence = connection.writeSequence
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
 
-class Securing(Writing):
+class Securing(HalfClosing):
     """
     A connection that can turn to TLS.
 
@@ -56,35 +57,31 @@ class Securing(Writing):
         producer, streaming = self.producer, self.streamingProducer
         if producer is not None:
             self.unregisterProducer()
-        factory = TLSMemoryBIOFactory(contextFactory, self._tls_client is normal, None)
+        factory: Any = TLSMemoryBIOFactory(contextFactory, self._tls_client is normal, None)  # type: ignore[arg-type]
         secure = factory.protocol(factory, self._protocol, False)
-        self._go_through(secure)
-        secure.makeConnection(self._sink)
+        self._put_below(secure)
+        secure.makeConnection(self._below)
         if producer is not None:
             self.registerProducer(producer, streaming)
 
-    def _go_through(self, secure: Any) -> None:
+    def _put_below(self, secure: Any) -> None:
         """
-        Put the TLS layer in both ways.
+        Be above the TLS layer: write through it, and let it read.
         """
-        below = BelowTLS(self)
-        was_open = self._open
+        was_open, below = self._open, BelowTLS(self)
         self._mute()
-        self._sink = below
+        self._below = below
         if was_open:
             self._bind()
         self.TLS = True
         vars(self).update({name: getattr(secure, name) for name in _THROUGH_TLS}, writelines=secure.writeSequence)
         vars(self).update(getHandle=secure.getHandle, getPeerCertificate=secure.getPeerCertificate)
         alsoProvides(self, ISSLTransport)
-        if self.connected:
-            self.switch_protocol(secure)
-        else:
-            self._protocol = secure
+        self.switch_protocol(secure)
 
-    def _unsecure(self) -> None:
+    def _leave_tls(self) -> None:
         """
-        Leave the TLS layer out again, once the connection is gone.
+        Be no more above it, once the connection is gone.
         """
         if self.TLS:
             for name in (*_THROUGH_TLS, "writelines"):

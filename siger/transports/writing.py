@@ -1,21 +1,18 @@
 """
-The way out: uvloop's C{write}, and the producers that are told when to pause.
+The way out: uvloop's C{write}.
 
-uvloop sends what the kernel takes at once and queues the rest. Above 64 KiB queued it calls C{pause_writing}, and once the
-kernel has taken all, C{resume_writing}: that is what a push producer needs. Whoever has to know that nothing at all is
-queued (a pull producer, a half-close) sets these marks to nothing meanwhile.
+uvloop sends what the kernel takes at once and queues the rest. Above a high-water mark queued it calls
+C{pause_writing}, and once there is little left, C{resume_writing}. Whoever has to know that nothing at all is queued
+(a pull producer, a half-close) sets these marks to nothing meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from siger.transports.pausing import Pausing
 
-from siger.transports.reading import Reading
-
-__all__ = ["HIGH_WATER", "Writing"]
+__all__ = ["HIGH_WATER", "Sink", "Writing"]
 
 HIGH_WATER = 64 * 1024
 """
@@ -39,33 +36,24 @@ class Sink:
         """
 
 
-class Writing(Reading, Sink):
+class Writing(Pausing, Sink):
     """
-    The half of a connection that sends.
+    A connection that sends.
 
-    @ivar producer: who is to be told to pause and resume, or C{None}.
-    @ivar streamingProducer: whether that pushes (and may be paused) or is pulled.
-    @ivar _sink: whose C{write} goes to the socket: this connection's, or with TLS that of the layer below.
+    @ivar _below: where writes go to the socket once there is TLS above; before, that is this object itself.
     @ivar _open: whether writes reach the socket.
-    @ivar _high_mark: what uvloop was told of its high-water mark; C{None} for its default.
+    @ivar _watched: whether L{_written} is to be called for each write.
     @ivar _blocked: whether more is queued than uvloop's high-water mark.
+    @ivar _high_mark: what uvloop was told of that mark; C{None} for its default.
     @ivar _awaiting_flush: whether L{_flushed} shall be called once nothing is queued.
-    @ivar _half_closing: whether the application asked to close this half.
-    @ivar _half_closed: whether that is done.
     """
 
-    producer: Any = None
-    streamingProducer = False
-    producerPaused = False
-
-    _sink: Sink
+    _below: Sink | None = None
     _open = False
-    _buffer_size: int | None = None
-    _high_mark: int | None = None
+    _watched = False
     _blocked = False
+    _high_mark: int | None = None
     _awaiting_flush = False
-    _half_closing = False
-    _half_closed = False
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """
@@ -77,7 +65,7 @@ class Writing(Reading, Sink):
         for piece in pieces:
             if not isinstance(piece, bytes):
                 raise TypeError("Data must be bytes")
-        self._sink.writelines(pieces)
+        (self._below or self).writelines(pieces)
 
     @property
     def writing(self) -> bool:
@@ -90,15 +78,17 @@ class Writing(Reading, Sink):
 
     def _bind(self) -> None:
         """
-        Make C{write} what the moment asks for: uvloop's own, as long as nobody has to be told of each call.
+        Make C{write} uvloop's own, or one that tells of each call if somebody has to know.
         """
         assert self._uv is not None
-        watched = self.producer is not None and (not self.streamingProducer or self._buffer_size is not None)
-        sink = self._sink
-        sink.write = self._watched_write if watched else self._uv.write  # type: ignore[method-assign]
-        sink.writelines = self._watched_writelines if watched else self._uv.writelines  # type: ignore[method-assign]
+        sink = self._below or self
+        if self._watched:
+            sink.write = self._watched_write  # type: ignore[method-assign]
+            sink.writelines = self._watched_writelines  # type: ignore[method-assign]
+        else:
+            sink.write = self._uv.write  # type: ignore[method-assign]
+            sink.writelines = self._uv.writelines  # type: ignore[method-assign, assignment]
         self._open = True
-        self._set_marks()
 
     def _mute(self) -> None:
         """
@@ -106,132 +96,13 @@ class Writing(Reading, Sink):
         """
         if self._open:
             self._open = False
-            del self._sink.write
-            del self._sink.writelines
-
-    def _set_marks(self) -> None:
-        """
-        Have uvloop tell when something is queued at all, or when it is too much.
-        """
-        exact = self._awaiting_flush or (self.producer is not None and not self.streamingProducer)
-        high = 0 if exact else self._buffer_size
-        if high != self._high_mark:
-            assert self._uv is not None
-            self._high_mark = high
-            self._uv.set_write_buffer_limits(high, 0 if exact else None)
-
-    @property
-    def bufferSize(self) -> int:
-        """
-        How much may be queued before a push producer is paused.
-
-        Once assigned, what is written in one turn of the loop counts as queued, as it is on Twisted's transports.
-        """
-        return HIGH_WATER if self._buffer_size is None else self._buffer_size
-
-    @bufferSize.setter
-    def bufferSize(self, size: int) -> None:
-        self._buffer_size = size
-        if self._open:
-            self._bind()
-
-    # Producers
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        Let C{producer} be paused and resumed (C{streaming}), or pulled, as the peer reads.
-
-        @raise RuntimeError: when there is one already.
-        """
-        if self.producer is not None:
-            raise RuntimeError(f"Cannot register {producer}: {self.producer} was never unregistered.")
-        if self.disconnected:
-            producer.stopProducing()
-            return
-        self.producer = producer
-        self.streamingProducer = streaming
-        self.producerPaused = False
-        if self._open:
-            self._bind()
-        if not streaming:
-            producer.resumeProducing()
-            # Whether something was written just before cannot be known; that would make for another call.
-            self._await_flush()
-        elif self._blocked:
-            self._pause_producer()
-
-    def unregisterProducer(self) -> None:
-        """
-        Forget the producer, and do what was put off until it is finished.
-        """
-        self.producer = None
-        if not self.connected:
-            return
-        if self._open:
-            self._bind()
-        if self.disconnecting:
-            self._close()
-        elif self._half_closing:
-            self._await_flush()
-
-    def stopConsuming(self) -> None:
-        """
-        Forget the producer and close.
-        """
-        self.unregisterProducer()
-        self.loseConnection()
-
-    def loseConnection(self) -> None:
-        """
-        Close once everything is sent and the producer, if any, is finished.
-        """
-        raise NotImplementedError
-
-    def _close(self) -> None:
-        """
-        Close once everything is sent.
-        """
-        raise NotImplementedError
-
-    def pause_writing(self) -> None:
-        """
-        uvloop has more queued than the high-water mark.
-        """
-        self._blocked = True
-        if self.producer is not None and self.streamingProducer:
-            self._pause_producer()
-
-    def resume_writing(self) -> None:
-        """
-        uvloop has nothing queued any more.
-        """
-        self._blocked = False
-        if self._awaiting_flush:
-            self._flushed()
-        elif self.producerPaused:
-            self._resume_producer()
-
-    def _pause_producer(self) -> None:
-        """
-        Pause a push producer, once.
-        """
-        if not self.producerPaused:
-            self.producerPaused = True
-            self.producer.pauseProducing()
-
-    def _resume_producer(self) -> None:
-        """
-        Resume the producer.
-        """
-        self.producerPaused = False
-        if self.producer is not None:
-            self.producer.resumeProducing()
-
-    # Watched writes
+            sink = self._below or self
+            del sink.write
+            del sink.writelines
 
     def _watched_write(self, data: bytes) -> None:
         """
-        Send for a producer that has to be told when this has gone out.
+        Send, and tell.
         """
         assert self._uv is not None
         self._uv.write(data)
@@ -239,24 +110,29 @@ class Writing(Reading, Sink):
 
     def _watched_writelines(self, pieces: Iterable[bytes]) -> None:
         """
-        Send many pieces, likewise.
+        Send many pieces, and tell.
         """
-        assert self._uv is not None
         pieces = list(pieces)
+        assert self._uv is not None
         self._uv.writelines(pieces)
         self._written(sum(map(len, pieces)))
 
     def _written(self, size: int) -> None:
         """
-        Pause a push producer that wrote too much in one go; and wait until all has gone out.
+        So much was written in one call.
         """
-        if self.producer is None:
-            return
-        if self.streamingProducer:
-            if size <= self.bufferSize:
-                return
-            self._pause_producer()
-        self._await_flush()
+        raise NotImplementedError
+
+    # When all is sent
+
+    def _set_high_mark(self, high: int | None) -> None:
+        """
+        Tell uvloop how much queued is too much.
+        """
+        if high != self._high_mark and self._open:
+            assert self._uv is not None
+            self._high_mark = high
+            self._uv.set_write_buffer_limits(high, 0 if high == 0 else None)
 
     def _await_flush(self) -> None:
         """
@@ -265,13 +141,13 @@ class Writing(Reading, Sink):
         if self._awaiting_flush:
             return
         self._awaiting_flush = True
-        self._set_marks()
+        self._set_high_mark(0)
         if not self._blocked:
             self._loop.call_soon(self._flushed_unless_blocked)
 
     def _flushed_unless_blocked(self) -> None:
         """
-        Nothing was queued a turn ago; if something is now, L{resume_writing} will tell.
+        Nothing was queued a turn ago; if something is now, C{resume_writing} will tell.
         """
         if self._awaiting_flush and not self._blocked:
             try:
@@ -281,41 +157,6 @@ class Writing(Reading, Sink):
 
     def _flushed(self) -> None:
         """
-        Nothing is queued: go on with what waits for that.
+        Nothing is queued.
         """
         self._awaiting_flush = False
-        if self.disconnected:
-            return
-        if self._open:
-            self._set_marks()
-        if self.producer is not None:
-            if self.producerPaused or not self.streamingProducer:
-                self._resume_producer()
-        elif self._half_closing and not self._half_closed:
-            self._close_half()
-
-    # Half-close
-
-    def loseWriteConnection(self) -> None:
-        """
-        Close this half once everything is sent and the producer, if any, is finished; go on reading.
-        """
-        if not self.connected or self.disconnecting or self._half_closing:
-            return
-        self._half_closing = True
-        if self.producer is None:
-            self._await_flush()
-
-    def _close_half(self) -> None:
-        """
-        End what the peer reads.
-        """
-        if self.disconnecting or not self._open:
-            return
-        self._half_closed = True
-        self._mute()
-        assert self._uv is not None
-        self._uv.write_eof()
-        half_closeable = IHalfCloseableProtocol(self._protocol, None)
-        if half_closeable is not None:
-            half_closeable.writeConnectionLost()

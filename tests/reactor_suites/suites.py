@@ -1,8 +1,8 @@
 """
 Twisted's own reactor tests, made to run against Siger's reactor.
 
-L{twisted.internet.test.reactormixins.ReactorBuilder} makes a test case for each reactor it knows. Here the same builders make
-one each, for ours, with a fresh event loop for every reactor that they build.
+L{twisted.internet.test.reactormixins.ReactorBuilder} makes a test case for each reactor it knows. Here the same
+builders make one each, for ours, with a fresh event loop for every reactor that they build.
 """
 
 from __future__ import annotations
