@@ -268,6 +268,7 @@ def connect(reactor: Any, settings: Settings) -> ConsulClient:
     pool = HTTPConnectionPool(reactor)
     pool.maxPersistentPerHost = 256  # more than an agent lets one address have
     pool.cachedConnectionTimeout = 30
+    pool._factory.noisy = False  # Twisted has no public way to keep two lines per connection out of the log
     return ConsulClient(
         Agent(reactor, pool=pool, connectTimeout=CONNECT_TIMEOUT),
         reactor,

@@ -143,7 +143,7 @@ class ConsulDiscovery:
             self._log.warn("Consul does not answer, what is known stays: {reason}", reason=_reason(watch.error))
         elif not watch.failures and self._lost_at is not None:
             self._lost_at = None
-            self._log.info("Consul answers; {count} services are exposed", count=len(watch.value or ()))
+            self._log.info("Consul answers; services exposed: {count}", count=len(watch.value or ()))
 
     def _follow(self, names: set[str]) -> None:
         """

@@ -531,4 +531,4 @@ class ConsulDiscoveryTests(TestCase):
         self.pause(31)
         self.assertEqual(len(lines), 2, lines)
         self.assertIn("does not answer", lines[0])
-        self.assertEqual(lines[1], "Consul answers; 2 services are exposed")
+        self.assertEqual(lines[1], "Consul answers; services exposed: 2")
