@@ -17,15 +17,11 @@ from consul.base import Response
 from consul.exceptions import ConsulException, Timeout
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IConsumer, IReactorTime
-from twisted.internet.protocol import Protocol
-from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
-from twisted.web.http import PotentialDataLoss
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
+
+from siger.discovery.bodies import Collector, Content
 
 if TYPE_CHECKING:
     from twisted.web.iweb import IAgent, IResponse
@@ -56,61 +52,6 @@ class NoLeader(ConsulException):  # type: ignore[misc]  # py-consul has no annot
     def __init__(self, result: Any) -> None:
         super().__init__("Consul has no leader")
         self.result = result
-
-
-@implementer(IBodyProducer)
-class _Content:
-    """
-    A request body that is at hand: it is written at once, without a schedule of its own.
-    """
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.length = len(content)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._content)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-    def stopProducing(self) -> None:
-        pass
-
-
-class _Collector(Protocol):
-    """
-    Collects a body up to a limit.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._pieces: list[bytes] = []
-        self.finished: Deferred[bytes] = Deferred(lambda _: self._abort())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._limit -= len(data)
-        self._pieces.append(data)
-        if self._limit < 0 and not self.finished.called:
-            self._abort()
-            self.finished.errback(ConsulException("Consul's answer is too long"))
-
-    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
-        if self.finished.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.finished.callback(b"".join(self._pieces))
-        else:
-            self.finished.errback(reason)
-
-    def _abort(self) -> None:
-        self._pieces.clear()
-        transport = cast(Any, self.transport)
-        getattr(transport, "abortConnection", transport.loseConnection)()
 
 
 class TreqClient(BaseHTTPClient):  # type: ignore[misc]
@@ -179,7 +120,7 @@ class TreqClient(BaseHTTPClient):  # type: ignore[misc]
             unbuffered=True,
             reactor=cast(Any, self._clock),
         )
-        collector = _Collector(MAX_BODY)
+        collector = Collector(MAX_BODY)
         response.deliverBody(collector)
         body = await collector.finished
         if 300 <= response.code < 400:
@@ -233,7 +174,7 @@ class ConsulClient(BaseConsul):  # type: ignore[misc]
         @param pool: the agent's connections, if it keeps any.
         """
         self._pool = pool
-        self._carrier = (HTTPClient(agent, data_to_body_producer=_Content), clock, stale)
+        self._carrier = (HTTPClient(agent, data_to_body_producer=Content), clock, stale)
         super().__init__(
             host=f"[{host}]" if ":" in host else host,
             port=port,

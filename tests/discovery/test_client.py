@@ -6,18 +6,13 @@ from __future__ import annotations
 
 import os
 
-from consul.exceptions import ACLPermissionDenied, ConsulException, Timeout
-from twisted.internet.error import ConnectionLost
+from consul.exceptions import ACLPermissionDenied, Timeout
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.python.failure import Failure
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseDone
-from twisted.web.iweb import IBodyProducer
-from zope.interface.verify import verifyObject
 
 from siger.config.settings import Address, ConsulSettings, Settings
-from siger.discovery.client import ConsulClient, NoLeader, _Collector, _Content, connect
+from siger.discovery.client import ConsulClient, NoLeader, connect
 from tests.discovery.memory import MemoryConsul
 
 
@@ -162,64 +157,3 @@ class ConnectTests(SynchronousTestCase):
         self.assertEqual(client.http.base_uri, "http://[2001:db8::1]:8501")
         self.assertEqual(reactor.tcpClients, [])
         self.successResultOf(client.close())
-
-
-class ContentTests(SynchronousTestCase):
-    """
-    Tests for L{_Content}.
-    """
-
-    def test_interface(self) -> None:
-        """
-        It is a body producer, which writes all it has.
-        """
-        content = _Content(b"{}")
-        verifyObject(IBodyProducer, content)
-        transport = StringTransport()
-        self.successResultOf(content.startProducing(transport))
-        self.assertEqual((transport.value(), content.length), (b"{}", 2))
-        content.pauseProducing()
-        content.resumeProducing()
-        content.stopProducing()
-
-
-class CollectorTests(SynchronousTestCase):
-    """
-    Tests for L{_Collector}.
-    """
-
-    def setUp(self) -> None:
-        """
-        A collector of up to ten bytes.
-        """
-        self.transport = StringTransport()
-        self.collector = _Collector(10)
-        self.collector.makeConnection(self.transport)
-
-    def test_whole(self) -> None:
-        """
-        The pieces make the body.
-        """
-        self.collector.dataReceived(b"12345")
-        self.collector.dataReceived(b"67890")
-        self.assertNoResult(self.collector.finished)
-        self.collector.connectionLost(Failure(ResponseDone()))
-        self.assertEqual(self.successResultOf(self.collector.finished), b"1234567890")
-
-    def test_too_long(self) -> None:
-        """
-        A body over the limit is given up, with its connection, whatever still arrives.
-        """
-        self.collector.dataReceived(b"12345678901")
-        self.failureResultOf(self.collector.finished, ConsulException)
-        self.assertTrue(self.transport.disconnecting or self.transport.disconnected)
-        self.collector.dataReceived(b"1")
-        self.collector.connectionLost(Failure(ConnectionLost()))
-
-    def test_cut_short(self) -> None:
-        """
-        A body that ends early is an error.
-        """
-        self.collector.dataReceived(b"12")
-        self.collector.connectionLost(Failure(ConnectionLost()))
-        self.failureResultOf(self.collector.finished, ConnectionLost)
