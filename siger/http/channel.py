@@ -50,6 +50,11 @@ _MAX_BLANK_LINES: Final = 4
 _JOIN_BELOW: Final = 16384
 
 _NO_FIELDS: Final = RequestFields(b"")
+_NO_SECTION: Final = b"\n"
+"""
+What no header section is. The first on a connection is always parsed, even if it is empty: what is kept with a section
+tells of this connection's client.
+"""
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
 STATUS_LINES: Final[dict[int, bytes]] = {
@@ -128,7 +133,7 @@ class Channel:
         self._buffer = b""
         self._scanned = 0
         self._blank_lines = 0
-        self._raw = b""
+        self._raw = _NO_SECTION
         self._fields = _NO_FIELDS
         self._exchange: Exchange | None = None
         self._decoder: LengthDecoder | ChunkedDecoder | None = None
@@ -215,7 +220,8 @@ class Channel:
             if stray_control(data, max(0, self._scanned - 1)) is not None or line_end == 0:
                 raise HeadError(Reason.MALFORMED_REQUEST, "The request head holds a control character.")
             if line_end < 0:
-                if len(data) > limits.request_line:
+                # The last byte may be the CR of its end.
+                if len(data) > limits.request_line + 1:
                     raise HeadError(Reason.URI_TOO_LONG)
             elif line_end > limits.request_line:
                 raise HeadError(Reason.URI_TOO_LONG)
@@ -248,7 +254,7 @@ class Channel:
             fields = self._fields
             head = context.parser.head(data[:line_end], fields)
         except HeadError as error:
-            self._raw = b""
+            self._raw = _NO_SECTION
             self._fields = _NO_FIELDS
             self._refuse(error.reason, error.detail)
             return b""
@@ -313,6 +319,9 @@ class Channel:
         return rest
 
     def _note_progress(self, count: int) -> None:
+        if self._reading_paused:
+            # It was on its way before the pause, which stopped the clock.
+            return
         limits = self._context.limits
         now = self._context.deadlines.now
         self.deadline = now + limits.body_timeout
@@ -328,7 +337,9 @@ class Channel:
             self._next_request()
             return
         self._state = WAIT
-        self.deadline = NEVER
+        self._await_reader()
+        # Who paused the body wanted no more of it; now there is only the client's end to be seen.
+        self._resume_reading()
         if self._exchange is not None:
             self._exchange.body_finished(trailers)
 
@@ -376,7 +387,7 @@ class Channel:
         self._context.channels.discard(self)
         self._context.deadlines.discard(self)
         exchange, self._exchange = self._exchange, None
-        self._ended = True
+        self._responded = self._ended = True
         if exchange is not None:
             exchange.client_gone()
 
@@ -404,6 +415,7 @@ class Channel:
         if self._head_only or status == 204 or status == 304:
             framing = b"" if length is None or status == 204 else b"Content-Length: %d\r\n" % length
             body = b""
+            self._head_only = True
         else:
             framing = self._frame(length, body, end)
             if self._chunked and body:
@@ -489,7 +501,7 @@ class Channel:
         """
         if self._state == BODY or self._state == TUNNEL:
             self._pause_reading()
-            self.deadline = NEVER
+            self._await_reader()
 
     def resume_body(self) -> None:
         """
@@ -551,6 +563,7 @@ class Channel:
         self._decoder = None
         self._state = LINGER
         self._drain_left = _DRAIN_CAP
+        self._unacknowledged = -1
         self.deadline = self._context.deadlines.now + _DRAIN_SECONDS
         self._resume_reading()
         if self._read_ended or not half_close(self.transport):
@@ -575,18 +588,23 @@ class Channel:
         state = self._state
         if state == IDLE and self._scanned:
             self._refuse(Reason.REQUEST_TIMEOUT)
-        elif state == BODY:
+        elif state == BODY and not self._reading_paused:
             self._fail_body(Reason.REQUEST_TIMEOUT)
         elif state == IDLE:
             self._close()
-        elif state != LINGER and self._still_reading():
-            self.deadline = self._context.deadlines.now + self._context.limits.write_timeout
+        elif state == DRAIN:
+            self._start_linger()
+        elif self._still_reading():
+            more = _DRAIN_SECONDS if state == LINGER else self._context.limits.write_timeout
+            self.deadline = self._context.deadlines.now + more
         else:
             self._abort()
 
     def _still_reading(self) -> bool:
         before, self._unacknowledged = self._unacknowledged, unacknowledged(self.transport)
-        return self._unacknowledged >= 0 and self._unacknowledged != before
+        # Who has read everything, and only does not close, is not waited for.
+        least = 1 if self._state == LINGER else 0
+        return self._unacknowledged >= least and self._unacknowledged != before
 
     def drain(self, idle: bool) -> None:
         """
@@ -610,14 +628,19 @@ class Channel:
             self._reading_paused = False
             self.transport.resumeProducing()
 
+    def _await_reader(self) -> None:
+        # Nothing is expected of the client now but, if it reads slowly, that it reads.
+        paused = self._write_paused
+        self.deadline = self._context.deadlines.now + self._context.limits.write_timeout if paused else NEVER
+
     def writing_paused(self) -> None:
         """
         The transport holds more than it should: the client reads slowly.
         """
         self._write_paused = True
         self._unacknowledged = unacknowledged(self.transport)
-        if self._state != BODY:
-            self.deadline = self._context.deadlines.now + self._context.limits.write_timeout
+        if self._state != BODY or self._reading_paused:
+            self._await_reader()
         if self._exchange is not None:
             self._exchange.pause_response()
 
@@ -626,12 +649,15 @@ class Channel:
         The transport can take more.
         """
         self._write_paused = False
-        if self._state == WAIT or self._state == TUNNEL:
+        state = self._state
+        if state in (WAIT, TUNNEL) or (state == BODY and self._reading_paused):
             self.deadline = NEVER
         if self._exchange is not None:
             self._exchange.resume_response()
-        elif self._state == IDLE and self._buffer and not self._looping:
-            self._read_held()
+        elif state == IDLE:
+            self._resume_reading()
+            if self._buffer and not self._looping:
+                self._read_held()
 
 
 def _status_line(status: int, phrase: bytes) -> bytes:

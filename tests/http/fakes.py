@@ -1,16 +1,23 @@
 """
-Stand-ins for the two sides of L{siger.http.stream}.
+Stand-ins for the two sides of L{siger.http.stream}, and for the transport below them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from siger.http.problem import send_problem
 
 if TYPE_CHECKING:
     from siger.errors import Reason
-    from siger.http.stream import Stream
+    from siger.http.request import RequestHead
+    from siger.http.stream import Application, Exchange, Stream
+    from siger.http.transport import Transport
 
-__all__ = ["FakeStream"]
+__all__ = ["FakeApplication", "FakeExchange", "FakeStream", "FakeTransport"]
+
+_HIGH_WATER = 65536
 
 
 class FakeStream:
@@ -107,5 +114,238 @@ class FakeStream:
         return found
 
 
+class FakeExchange:
+    """
+    An exchange that keeps what it was told; a test answers on its stream.
+
+    @ivar events: what it was told, in order.
+    @ivar body: what it got of the request's body.
+    """
+
+    def __init__(self, head: RequestHead, stream: Stream) -> None:
+        self.head = head
+        self.stream = stream
+        self.events: list[str] = []
+        self.body = b""
+        self.trailers: bytes | None = None
+        self.on_body: Callable[[FakeExchange], None] = lambda exchange: None
+        self.on_finished: Callable[[FakeExchange], None] = lambda exchange: None
+        self.answered = False
+        self.over = False
+
+    def answer(self, body: bytes = b"", status: int = 200) -> None:
+        """
+        Send a whole response.
+        """
+        self.answered = self.over = True
+        self.stream.send_response(status, b"OK", b"", None, body, True)
+
+    def begin(self, length: int | None = None, body: bytes = b"", status: int = 200) -> None:
+        """
+        Send the beginning of a response.
+        """
+        self.answered = True
+        self.stream.send_response(status, b"OK", b"", length, body, False)
+
+    def body_received(self, data: bytes) -> None:
+        """
+        Keep some of the body.
+        """
+        assert data, "empty body bytes"
+        assert self.trailers is None, "body after its end"
+        self.events.append("body")
+        self.body += data
+        self.on_body(self)
+
+    def body_finished(self, trailers: bytes) -> None:
+        """
+        Note the body's end.
+        """
+        assert self.trailers is None, "second end of body"
+        self.events.append("finished")
+        self.trailers = trailers
+        self.on_finished(self)
+
+    def body_failed(self, reason: Reason) -> None:
+        """
+        Note it, and end the response as the seam asks for.
+        """
+        self.events.append(f"failed {reason.code}")
+        if self.answered:
+            self.stream.abort_response()
+        else:
+            self.answered = True
+            send_problem(self.stream, self.head.method, reason, b"")
+
+    def client_gone(self) -> None:
+        """
+        Note it.
+        """
+        self.events.append("gone")
+
+    def pause_response(self) -> None:
+        """
+        Note it.
+        """
+        self.events.append("pause")
+
+    def resume_response(self) -> None:
+        """
+        Note it.
+        """
+        self.events.append("resume")
+
+
+class FakeApplication:
+    """
+    Keeps the requests that it is asked to answer.
+
+    @ivar exchanges: one a request, in order.
+    @ivar refusals: the heads that could not be read.
+    @ivar on_request: called with each exchange; may answer it at once.
+    """
+
+    def __init__(self, on_request: Callable[[FakeExchange], None] = lambda exchange: None) -> None:
+        self.on_request = on_request
+        self.exchanges: list[FakeExchange] = []
+        self.refusals: list[Reason] = []
+
+    def __call__(self, head: RequestHead, stream: Stream) -> Exchange | None:
+        """
+        See L{siger.http.stream.Application}.
+        """
+        exchange = FakeExchange(head, stream)
+        self.exchanges.append(exchange)
+        self.on_request(exchange)
+        return None if exchange.over else exchange
+
+    def refuse(self, stream: Stream, reason: Reason, detail: str) -> None:
+        """
+        See L{siger.http.stream.Application}.
+        """
+        self.refusals.append(reason)
+        send_problem(stream, b"GET", reason, b"", detail)
+
+
+class FakeTransport:
+    """
+    A connection's transport that keeps Twisted's promises: it pauses its producer when the peer does not read, ends
+    only when no producer is registered, and ignores what is written after that.
+
+    @ivar written: what reached the peer.
+    @ivar stalled: the peer does not read now.
+    @ivar paused: the protocol wants nothing delivered.
+    @ivar closing: C{loseConnection} was called.
+    @ivar half_closing: C{loseWriteConnection} was called.
+    @ivar aborted: C{abortConnection} was called.
+    """
+
+    def __init__(self, handle: Any = None) -> None:
+        """
+        @param handle: what C{getHandle} gives.
+        """
+        self.written = b""
+        self.queued = b""
+        self.stalled = False
+        self.paused = False
+        self.closing = False
+        self.half_closing = False
+        self.aborted = False
+        self.producer: Any = None
+        self.producer_paused = False
+        self.handle = handle
+
+    @property
+    def closed(self) -> bool:
+        """
+        Whether the connection is over.
+        """
+        return self.aborted or (self.closing and self.producer is None and not self.queued)
+
+    @property
+    def half_closed(self) -> bool:
+        """
+        Whether the peer has seen the end of what it reads.
+        """
+        return self.closed or (self.half_closing and self.producer is None and not self.queued)
+
+    def write(self, data: bytes) -> None:
+        """
+        Send, or queue.
+        """
+        assert type(data) is bytes
+        if self.closing or self.half_closing or self.aborted:
+            return
+        if not self.stalled:
+            self.written += data
+            return
+        self.queued += data
+        if len(self.queued) > _HIGH_WATER and self.producer is not None and not self.producer_paused:
+            self.producer_paused = True
+            self.producer.pauseProducing()
+
+    def flow(self) -> None:
+        """
+        The peer reads everything, and goes on reading.
+        """
+        self.stalled = False
+        self.written, self.queued = self.written + self.queued, b""
+        if self.producer_paused and self.producer is not None:
+            self.producer_paused = False
+            self.producer.resumeProducing()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        Tell this producer when the peer does not read.
+        """
+        assert streaming
+        assert self.producer is None, "second producer"
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        """
+        Tell it no more.
+        """
+        self.producer = None
+
+    def loseConnection(self) -> None:
+        """
+        End after what is queued.
+        """
+        self.closing = True
+
+    def loseWriteConnection(self) -> None:
+        """
+        End what the peer reads, after what is queued.
+        """
+        self.half_closing = True
+
+    def abortConnection(self) -> None:
+        """
+        End now.
+        """
+        self.aborted = True
+
+    def pauseProducing(self) -> None:
+        """
+        Deliver nothing for now.
+        """
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        """
+        Deliver again.
+        """
+        self.paused = False
+
+    def getHandle(self) -> Any:
+        """
+        What stands for the socket.
+        """
+        return self.handle
+
+
 if TYPE_CHECKING:
     _fits: Stream = FakeStream()
+    _answers: Application = FakeApplication()
+    _carries: Transport = FakeTransport()
