@@ -211,31 +211,41 @@ class Channel:
         return data
 
     def _await_head(self, data: bytes) -> None:
-        # Judge what is there: a head that can no longer become valid is refused now, not when its time is over.
+        # A head that can no longer become valid is refused now, not when its time is over.
         if not data:
             return
-        limits = self._context.limits
-        line_end = data.find(b"\r\n")
-        try:
-            if stray_control(data, max(0, self._scanned - 1)) is not None or line_end == 0:
-                raise HeadError(Reason.MALFORMED_REQUEST, "The request head holds a control character.")
-            if line_end < 0:
-                # The last byte may be the CR of its end.
-                if len(data) > limits.request_line + 1:
-                    raise HeadError(Reason.URI_TOO_LONG)
-            elif line_end > limits.request_line:
-                raise HeadError(Reason.URI_TOO_LONG)
-            elif len(data) - line_end > limits.header_bytes + 4:
-                raise HeadError(Reason.HEADERS_TOO_LARGE)
-            elif self._scanned <= line_end + 1:
-                self._context.parser.request_line(data[:line_end])
-        except HeadError as error:
-            self._refuse(error.reason, error.detail)
+        fault = self._first_fault(data)
+        if fault is not None:
+            self._refuse(fault.reason, fault.detail)
             return
         if not self._scanned:
-            self.deadline = self._context.deadlines.now + limits.header_timeout
+            self.deadline = self._context.deadlines.now + self._context.limits.header_timeout
         self._scanned = len(data)
         self._buffer = data
+
+    def _first_fault(self, data: bytes) -> HeadError | None:
+        # What is wrong with the beginning of a head, judged in the order of its bytes: so that it makes no difference
+        # in which pieces they came.
+        limits = self._context.limits
+        seen = max(0, self._scanned - 1)
+        line_end = data.find(b"\r\n")
+        known = len(data) if line_end < 0 else line_end
+        if stray_control(data, seen, min(known, limits.request_line + 2)) is not None or line_end == 0:
+            return HeadError(Reason.MALFORMED_REQUEST, "The request line holds a control character.")
+        # The last byte of an unfinished line may be the CR of its end.
+        if known > limits.request_line + (line_end < 0):
+            return HeadError(Reason.URI_TOO_LONG)
+        if line_end < 0:
+            return None
+        if self._scanned <= line_end + 1:
+            try:
+                self._context.parser.request_line(data[:line_end])
+            except HeadError as fault:
+                return fault
+        limit = line_end + limits.header_bytes + 4
+        if stray_control(data, max(line_end, seen), limit) is not None:
+            return HeadError(Reason.MALFORMED_REQUEST, "The header section holds a control character.")
+        return HeadError(Reason.HEADERS_TOO_LARGE) if len(data) > limit else None
 
     def _begin(self, data: bytes, end: int) -> bytes:
         # Hands one request to the application; returns what follows its head.
@@ -256,7 +266,9 @@ class Channel:
         except HeadError as error:
             self._raw = _NO_SECTION
             self._fields = _NO_FIELDS
-            self._refuse(error.reason, error.detail)
+            self._scanned = 0
+            fault = self._first_fault(data[: end + 4]) or error
+            self._refuse(fault.reason, fault.detail)
             return b""
         self._scanned = self._blank_lines = 0
         self._requests += 1

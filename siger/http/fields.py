@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import Final
 
 from siger.errors import Reason
-from siger.http.grammar import OWS, is_field_line, is_plain_name
+from siger.http.grammar import OWS, is_field_line, is_value
 
 __all__ = ["Field", "HeadError", "LineTable", "canonical_name"]
 
 _CAPACITY: Final = 4096
 _CACHEABLE_LENGTH: Final = 256
+_LONGEST_KEPT_NAME: Final = 64
 
 
 class HeadError(Exception):
@@ -65,7 +66,7 @@ class LineTable:
     @ivar entries: what each line means, by its exact bytes. Read it directly; L{parse} and L{keep} what is not in it.
     """
 
-    __slots__ = ("_owned", "_owned_prefixes", "_private", "_relayed", "_underscores", "entries")
+    __slots__ = ("_owned", "_owned_prefixes", "_plain_names", "_private", "_relayed", "_underscores", "entries")
 
     def __init__(
         self,
@@ -88,6 +89,8 @@ class LineTable:
         self._relayed = relayed
         self._private = private
         self._underscores = underscores
+        # Names of lines that simply travel on, as received, and whether their lines may be kept.
+        self._plain_names: dict[bytes, bool] = {}
 
     def parse(self, line: bytes) -> tuple[bytes | Field, bool]:
         """
@@ -97,19 +100,35 @@ class LineTable:
             pass for such a field at a backend that looks names up as CGI does; and whether it may be kept.
         @raise HeadError: the line is malformed, or its name holds an underscore that it must not.
         """
+        colon = line.find(b":")
+        keep = self._plain_names.get(line[:colon]) if colon > 0 else None
+        if keep is None:
+            return self._parse_new(line)
+        # The name is known and concerns nobody here; only the value is new.
+        value = line[colon + 1 :]
+        if is_value(value) is None:
+            raise HeadError(Reason.MALFORMED_REQUEST, "A field line is malformed.")
+        keep = keep and len(line) <= _CACHEABLE_LENGTH
+        if len(value) > 1 and value[0] == 0x20 and value[1] > 0x20 and value[-1] > 0x20:
+            return line + b"\r\n", keep
+        return b"%b: %b\r\n" % (line[:colon], value.strip(OWS)), keep
+
+    def _parse_new(self, line: bytes) -> tuple[bytes | Field, bool]:
         match = is_field_line(line)
         if match is None:
             raise HeadError(Reason.MALFORMED_REQUEST, "A field line is malformed.")
         name: bytes = match[1]
         value: bytes = match[2].strip(OWS)
+        if b"_" in name and not self._underscores:
+            raise HeadError(Reason.MALFORMED_REQUEST, "A field name holds an underscore.")
         lower = name.lower()
-        canonical = lower
-        if is_plain_name(name) is None:
-            if b"_" in name and not self._underscores:
-                raise HeadError(Reason.MALFORMED_REQUEST, "A field name holds an underscore.")
-            canonical = canonical_name(name)
+        canonical = canonical_name(name)
         keep = len(line) <= _CACHEABLE_LENGTH and lower not in self._private
         if canonical not in self._owned and not canonical.startswith(self._owned_prefixes):
+            if len(name) <= _LONGEST_KEPT_NAME:
+                if len(self._plain_names) >= _CAPACITY:
+                    self._plain_names.clear()
+                self._plain_names[name] = lower not in self._private
             return b"%b: %b\r\n" % (name, value), keep
         if canonical != lower:
             return b"", keep

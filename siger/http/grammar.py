@@ -14,8 +14,8 @@ __all__ = [
     "OWS",
     "decimal",
     "is_field_line",
-    "is_plain_name",
     "is_token",
+    "is_value",
     "is_version",
     "list_members",
     "stray_control",
@@ -38,8 +38,8 @@ is_field_line = re.compile(rb"([" + TCHAR + rb"]+):([\t\x20-\x7e\x80-\xff]*)").f
 stray_control = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n)(?=[\x00-\xff])").search
 """A byte that can be in no head: a control, a bare LF, or a CR that something else than LF follows."""
 
-is_plain_name = re.compile(rb"[A-Za-z0-9-]+").fullmatch
-"""A field name that no backend could take for another."""
+is_value = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
+"""What may follow the colon of a field line."""
 
 LIST_SPLIT = re.compile(rb"[ \t]*,[ \t]*").split
 """Splits a list value (RFC 9110 section 5.6.1); members may be empty."""

@@ -20,6 +20,9 @@ __all__ = ["PSEUDONYM", "Forwarding"]
 PSEUDONYM: Final = b"siger"
 """This gateway's name in C{Via}."""
 
+_VIA_10: Final = b"1.0 " + PSEUDONYM
+_VIA_11: Final = b"1.1 " + PSEUDONYM
+
 _CACHED_PEERS: Final = 4096
 _MAX_PASSES: Final = 2
 
@@ -120,9 +123,9 @@ def via_line(owned: dict[bytes, bytes], minor: int) -> bytes:
     """
     The C{Via} line that names this gateway after those before it.
     """
-    own = b"1.%d %b" % (minor, PSEUDONYM)
+    own = _VIA_11 if minor else _VIA_10
     before = owned.get(b"via")
-    return b"Via: %b, %b\r\n" % (before, own) if before else b"Via: %b\r\n" % own
+    return b"Via: %b, %b\r\n" % (before, own) if before else b"Via: " + own + b"\r\n"
 
 
 def is_loop(owned: dict[bytes, bytes]) -> bool:

@@ -169,6 +169,56 @@ class ParseTests(SynchronousTestCase):
         self.assertEqual(entry, b"X-%b: %b\r\n" % (name, value.strip(b" \t")))
 
 
+class RepeatedNameTests(SynchronousTestCase):
+    """
+    Tests for L{LineTable.parse} of a name that it has met before.
+    """
+
+    @properties
+    @given(tokens, st.binary(max_size=20))
+    def test_same_as_new(self, name: bytes, value: bytes) -> None:
+        """
+        What a line means does not depend on what came before it.
+        """
+        line = b"X-%b:%b" % (name, value)
+        met = table()
+        try:
+            met.parse(b"X-%b: before" % name)
+            expected = table().parse(line)
+        except HeadError:
+            self.assertRaises(HeadError, met.parse, line)
+            return
+        found = met.parse(line)
+        if isinstance(expected[0], Field):
+            self.assertIsInstance(found[0], Field)
+        else:
+            self.assertEqual(found, expected)
+
+    def test_values(self) -> None:
+        """
+        A new value is written in the one spelling, checked, and kept as the first one was.
+        """
+        met = table()
+        for line in (b"X-A: 1", b"Cookie: 1"):
+            met.parse(line)
+        self.assertEqual(met.parse(b"X-A: 2 3"), (b"X-A: 2 3\r\n", True))
+        self.assertEqual(met.parse(b"X-A:\t2 "), (b"X-A: 2\r\n", True))
+        self.assertEqual(met.parse(b"X-A: "), (b"X-A: \r\n", True))
+        self.assertEqual(met.parse(b"X-A: " + b"b" * 300), (b"X-A: " + b"b" * 300 + b"\r\n", False))
+        self.assertEqual(met.parse(b"Cookie: 2"), (b"Cookie: 2\r\n", False))
+        self.assertRaises(HeadError, met.parse, b"X-A: 2\r")
+        self.assertRaises(HeadError, met.parse, b"X-A : 2")
+
+    def test_names_are_bounded(self) -> None:
+        """
+        However many different names come, all are still read: F12.
+        """
+        met = table()
+        for number in range(5000):
+            self.assertEqual(met.parse(b"X-%d: a" % number), (b"X-%d: a\r\n" % number, True))
+        self.assertEqual(met.parse(b"X-0: b"), (b"X-0: b\r\n", True))
+
+
 class KeepTests(SynchronousTestCase):
     """
     Tests for L{LineTable.keep}.

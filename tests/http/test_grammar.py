@@ -12,8 +12,8 @@ from siger.http.grammar import (
     LIST_SPLIT,
     decimal,
     is_field_line,
-    is_plain_name,
     is_token,
+    is_value,
     is_version,
     list_members,
     stray_control,
@@ -122,13 +122,14 @@ class PatternTests(SynchronousTestCase):
         ):
             self.assertIsNone(is_field_line(line), line)
 
-    def test_plain_name(self) -> None:
+    def test_value(self) -> None:
         """
-        A plain name has letters, digits and hyphens only.
+        A value has no control but HTAB; it may be empty.
         """
-        self.assertIsNotNone(is_plain_name(b"X-Forwarded-For2"))
-        for name in (b"", b"x_y", b"x.y", b"x~", b"x\n"):
-            self.assertIsNone(is_plain_name(name), name)
+        for value in (b"", b" ", b"\ta b\t", b"\xff!"):
+            self.assertIsNotNone(is_value(value), value)
+        for value in (b"a\r", b"a\nb", b"\0", b"\x7f", b"\x0b"):
+            self.assertIsNone(is_value(value), value)
 
 
 class StrayControlTests(SynchronousTestCase):
