@@ -278,7 +278,7 @@ class LimitTests(_ChannelMixin):
         A longer one is refused: F1.
         """
         path = "/" + "a" * (16385 - len("GET / HTTP/1.1"))
-        for lengths in ([99999], [16386], [1000]):
+        for lengths in ([99999], [16387], [16386], [1000]):
             client = Client()
             client.send(get(path), lengths)
             self.refused(client, 414, Reason.URI_TOO_LONG)

@@ -1,0 +1,182 @@
+"""
+Tests for L{siger.http.deadlines}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from siger.http.deadlines import INTERVAL, NEVER, Deadlines
+
+
+class Member:
+    """
+    Something with a deadline, which counts how often that passed.
+    """
+
+    def __init__(self, deadline: float, then: Callable[[Member], None] = lambda member: None) -> None:
+        self.deadline = deadline
+        self.passed = 0
+        self._then = then
+
+    def deadline_passed(self) -> None:
+        """
+        Note it.
+        """
+        self.passed += 1
+        self._then(self)
+
+
+class DeadlinesTests(SynchronousTestCase):
+    """
+    Tests for L{Deadlines}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Begin at a time other than zero.
+        """
+        self.clock = Clock()
+        self.clock.advance(100)
+        self.deadlines = Deadlines(self.clock)
+
+    def test_now(self) -> None:
+        """
+        The time is that of the last sweep.
+        """
+        self.assertEqual(self.deadlines.now, 100)
+        self.clock.advance(5)
+        self.assertEqual(self.deadlines.now, 100)
+        self.deadlines.start()
+        self.assertEqual(self.deadlines.now, 105)
+        self.clock.advance(INTERVAL)
+        self.assertEqual(self.deadlines.now, 105 + INTERVAL)
+
+    def test_in_time(self) -> None:
+        """
+        A deadline is noticed no sooner than it passes, and at most an interval later.
+        """
+        member = Member(102.1)
+        self.deadlines.add(member)
+        self.deadlines.start()
+        self.clock.pump([INTERVAL] * 8)
+        self.assertEqual(member.passed, 0)
+        self.clock.pump([INTERVAL])
+        self.assertEqual(member.passed, 1)
+
+    def test_again(self) -> None:
+        """
+        Who does not set another deadline is told again.
+        """
+        member = Member(100)
+        self.deadlines.add(member)
+        self.deadlines.sweep()
+        self.deadlines.sweep()
+        self.assertEqual(member.passed, 2)
+
+    def test_extended(self) -> None:
+        """
+        Who does, is told at that.
+        """
+
+        def extend(member: Member) -> None:
+            member.deadline += 10
+
+        member = Member(100, extend)
+        self.deadlines.add(member)
+        self.deadlines.start()
+        self.clock.pump([INTERVAL] * 40)
+        self.assertEqual(member.passed, 2)
+
+    def test_never(self) -> None:
+        """
+        A deadline can be never.
+        """
+        member = Member(NEVER)
+        self.deadlines.add(member)
+        self.clock.advance(1e9)
+        self.deadlines.sweep()
+        self.assertEqual(member.passed, 0)
+
+    def test_discarded(self) -> None:
+        """
+        Who was discarded is told nothing; nobody needs to know whether it was there.
+        """
+        member = Member(0)
+        self.deadlines.add(member)
+        self.deadlines.discard(member)
+        self.deadlines.discard(member)
+        self.deadlines.sweep()
+        self.assertEqual(member.passed, 0)
+
+    def test_discarded_by_another(self) -> None:
+        """
+        That holds within a sweep: of two that end each other, one is told.
+        """
+        members: list[Member] = []
+
+        def end_all(member: Member) -> None:
+            for each in members:
+                self.deadlines.discard(each)
+
+        members.extend((Member(0, end_all), Member(0, end_all)))
+        for member in members:
+            self.deadlines.add(member)
+        self.deadlines.sweep()
+        self.assertEqual(sum(member.passed for member in members), 1)
+
+    def test_extended_by_another(self) -> None:
+        """
+        Of two that extend each other's deadline, one is told.
+        """
+        members: list[Member] = []
+
+        def extend_all(member: Member) -> None:
+            for each in members:
+                each.deadline = NEVER
+
+        members.extend((Member(0, extend_all), Member(0, extend_all)))
+        for member in members:
+            self.deadlines.add(member)
+        self.deadlines.sweep()
+        self.assertEqual(sum(member.passed for member in members), 1)
+
+    def test_added_in_a_sweep(self) -> None:
+        """
+        Who is added during a sweep has its turn in the next.
+        """
+        late = Member(0)
+        self.deadlines.add(Member(0, lambda member: self.deadlines.add(late)))
+        self.deadlines.sweep()
+        self.assertEqual(late.passed, 0)
+        self.deadlines.sweep()
+        self.assertEqual(late.passed, 1)
+
+    def test_failure(self) -> None:
+        """
+        What a member raises ends one sweep, not the sweeping: L7.
+        """
+
+        def fail(member: Member) -> None:
+            member.deadline = NEVER
+            raise RuntimeError("oops")
+
+        self.deadlines.add(Member(0, fail))
+        self.deadlines.start()
+        self.assertRaises(RuntimeError, self.clock.advance, INTERVAL)
+        member = Member(0)
+        self.deadlines.add(member)
+        self.clock.advance(INTERVAL)
+        self.assertEqual(member.passed, 1)
+
+    def test_stop(self) -> None:
+        """
+        After a stop nothing is left to happen; it may be said twice.
+        """
+        self.deadlines.start()
+        self.deadlines.stop()
+        self.deadlines.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
