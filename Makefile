@@ -29,7 +29,8 @@ lint: .venv/.test
 	@$(PATHS) sh .ci/check lint
 
 bench: .venv/.bench
-	@$(PATHS) $(BIN)/python -m benchmarks
+	@sh .ci/get-peers .tools
+	@$(PATHS) $(BIN)/python -m benchmarks $(BENCH)
 
 tools: .venv/.test
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh .ci/get-consul .tools/bin

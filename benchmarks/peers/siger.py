@@ -1,18 +1,22 @@
 """
 Siger itself, started as its users start it: C{twistd -n siger}. Its chain is always on.
+
+Where it is installed in this environment, with the hot modules compiled if there was a C compiler, that is what runs;
+else the checkout, as plain Python.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.peers.base import Launch, Peer, Spec, fill
 from benchmarks.tools import REPOSITORY, python_path
 
-__all__ = ["TWISTD", "Siger", "is_compiled"]
+__all__ = ["Siger", "installed"]
 
 # All clients here are one address, and connections live as long as they do at the peers.
 _CONFIG = """
@@ -28,18 +32,18 @@ services:
     instances: ["@BACKEND@"]
 """
 
-TWISTD = (
+_TWISTD = (
     "import twisted.plugins; twisted.plugins.__path__.append({plugins!r}); "
     "from twisted.scripts.twistd import run; run()"
 )
 """
-twistd that sees the checkout's plugin whether or not Siger is installed.
+twistd that sees the checkout's plugin.
 """
 
 
 class Siger(Peer):
     """
-    The gateway of this checkout.
+    The gateway.
     """
 
     name = "siger"
@@ -48,24 +52,31 @@ class Siger(Peer):
     limit = "comes in a later version"
 
     def version(self) -> str:
-        kind = "compiled" if is_compiled() else "pure Python"
+        package = installed()
+        kind = "compiled" if package is not None and any(package.glob("http/*.so")) else "pure Python"
         return f"{_own_version()} ({kind}) on Twisted {version('twisted')}, uvloop {version('uvloop')}"
 
     def configure(self, spec: Spec) -> Launch:
         config = spec.room / "config.yaml"
         config.write_text(fill(_CONFIG, spec))
-        twistd = TWISTD.format(plugins=str(REPOSITORY / "twisted_plugins"))
-        argv = (sys.executable, "-c", twistd, "-n", "--pidfile=", "siger", "-c", str(config))
-        return Launch(argv, {"PYTHONPATH": python_path()})
+        arguments = ("-n", "--pidfile=", "siger", "-c", str(config))
+        if installed() is not None:
+            # -P: not the checkout that this was started from.
+            return Launch((sys.executable, "-P", "-c", "from twisted.scripts.twistd import run; run()", *arguments))
+        twistd = _TWISTD.format(plugins=str(REPOSITORY / "twisted_plugins"))
+        return Launch((sys.executable, "-c", twistd, *arguments), {"PYTHONPATH": python_path()})
 
 
-def is_compiled() -> bool:
+@cache
+def installed() -> Path | None:
     """
-    Whether the hot modules are compiled: any module of the HTTP package is an extension.
+    Where Siger is installed in this environment, if it is.
     """
-    found = find_spec("siger.http")
-    places = list(found.submodule_search_locations or ()) if found else []
-    return any(True for place in places for _ in Path(place).glob("*.so"))
+    code = "import siger; print(siger.__path__[0])"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd="/", check=False, timeout=30
+    )
+    return Path(found.stdout.strip()) if found.returncode == 0 else None
 
 
 def _own_version() -> str:
