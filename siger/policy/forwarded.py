@@ -111,7 +111,8 @@ class Forwarding:
 
 
 def _lines(peer: bytes, chain: bytes, host: bytes, scheme: bytes, forwarded: bytes) -> bytes:
-    element = b'for=%b;host="%b";proto=%b' % (_node(peer), host, scheme)
+    quoted = host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    element = b'for=%b;host="%b";proto=%b' % (_node(peer), quoted, scheme)
     return (
         b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nForwarded: %b\r\n"
         b"X-Gateway: siger-api-gateway\r\n"
@@ -146,11 +147,12 @@ def _claimed_addresses(owned: dict[bytes, bytes]) -> list[bytes]:
 
 
 def _is_address(text: bytes) -> bool:
+    # Python would take anything at all for the zone of an IPv6 address, and a zone means nothing on another machine.
     try:
         ip_address(text.decode("ascii"))
     except ValueError:
         return False
-    return True
+    return b"%" not in text
 
 
 def _node(address: bytes) -> bytes:

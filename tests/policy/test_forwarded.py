@@ -1,0 +1,296 @@
+"""
+Tests for L{siger.policy.forwarded}.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from siger.policy.forwarded import Forwarding, is_loop, via_line
+from tests.http.generators import noise, properties
+
+PROXY = b"10.0.0.1"
+STRANGER = b"192.0.2.7"
+
+
+def forwarding(*trusted: str) -> Forwarding:
+    """
+    The rules of a gateway that trusts these networks.
+    """
+    return Forwarding([ip_network(each) for each in trusted])
+
+
+def behind_proxies() -> Forwarding:
+    """
+    The rules of one behind proxies in C{10.0.0.0/8} and C{fd00::/8}.
+    """
+    return forwarding("10.0.0.0/8", "fd00::/8")
+
+
+def xff(value: bytes) -> dict[bytes, bytes]:
+    """
+    The fields of a request with this C{X-Forwarded-For}.
+    """
+    return {b"x-forwarded-for": value}
+
+
+class TrustsTests(SynchronousTestCase):
+    """
+    Tests for L{Forwarding.trusts}.
+    """
+
+    def test_nobody(self) -> None:
+        """
+        Nobody is trusted unless configured, loopback included: D3.
+        """
+        for address in (PROXY, STRANGER, b"127.0.0.1", b"::1"):
+            self.assertFalse(Forwarding().trusts(address))
+
+    def test_networks(self) -> None:
+        """
+        Addresses in the networks are trusted, others not, however often one asks.
+        """
+        rules = behind_proxies()
+        for _ in range(2):
+            for address in (PROXY, b"10.255.255.255", b"fd00::1", b"::ffff:10.0.0.1"):
+                self.assertTrue(rules.trusts(address), address)
+            for address in (STRANGER, b"11.0.0.1", b"fe80::1", b"::ffff:192.0.2.7"):
+                self.assertFalse(rules.trusts(address), address)
+
+    def test_not_an_address(self) -> None:
+        """
+        What is no address is not trusted.
+        """
+        for text in (b"", b"unix", b"10.0.0.1:80", b"10.0.0", b"\xff", b"10.0.0.1 ", b"0x0a000001"):
+            self.assertFalse(behind_proxies().trusts(text), text)
+
+    def test_bounded(self) -> None:
+        """
+        Verdicts stay right however many addresses there were: F12.
+        """
+        rules = behind_proxies()
+        for number in range(5000):
+            rules.trusts(b"192.0.%d.%d" % divmod(number, 256))
+        self.assertTrue(rules.trusts(PROXY))
+        self.assertFalse(rules.trusts(STRANGER))
+
+
+class ClientTests(SynchronousTestCase):
+    """
+    Tests for L{Forwarding.client}.
+    """
+
+    def test_stranger(self) -> None:
+        """
+        What a stranger claims is worth nothing: D3.
+        """
+        for owned in ({}, xff(b"1.2.3.4"), {b"forwarded": b"for=1.2.3.4"}):
+            self.assertEqual(behind_proxies().client(STRANGER, owned), STRANGER)
+            self.assertEqual(Forwarding().client(PROXY, owned), PROXY)
+
+    def test_behind_a_proxy(self) -> None:
+        """
+        A trusted proxy's word counts: the last address it names.
+        """
+        self.assertEqual(behind_proxies().client(PROXY, xff(b"1.2.3.4")), b"1.2.3.4")
+        self.assertEqual(behind_proxies().client(PROXY, {}), PROXY)
+
+    def test_first_untrusted(self) -> None:
+        """
+        The list is walked from the right, and the first that is no trusted proxy is the client: D3.
+        """
+        rules = behind_proxies()
+        self.assertEqual(rules.client(PROXY, xff(b"6.6.6.6, 1.2.3.4, 10.0.0.2")), b"1.2.3.4")
+        self.assertEqual(rules.client(PROXY, xff(b"6.6.6.6,\t1.2.3.4 ,10.0.0.2 , 10.0.0.3")), b"1.2.3.4")
+        self.assertEqual(rules.client(PROXY, xff(b"2001:db8::7, fd00::2")), b"2001:db8::7")
+
+    def test_all_trusted(self) -> None:
+        """
+        If all are, the leftmost is.
+        """
+        self.assertEqual(behind_proxies().client(PROXY, xff(b"10.0.0.3, 10.0.0.2")), b"10.0.0.3")
+
+    def test_not_an_address(self) -> None:
+        """
+        The walk ends at what is no address: the client is the last that was one: D3, L1.
+        """
+        rules = behind_proxies()
+        for text in (
+            b"unknown",
+            b"",
+            b"1.2.3.4:80",
+            b"_hidden",
+            b'"',
+            b"1.2.3.4 5",
+            b"fe80::1%eth0",
+            b'fe80::1%"x',
+            b"\xff",
+        ):
+            self.assertEqual(rules.client(PROXY, xff(b"1.2.3.4, " + text + b", 10.0.0.2")), b"10.0.0.2", text)
+            self.assertEqual(rules.client(PROXY, xff(text)), PROXY, text)
+
+    def test_forwarded(self) -> None:
+        """
+        C{Forwarded} is understood where there is no C{X-Forwarded-For}.
+        """
+        rules = behind_proxies()
+        for value, client in (
+            (b"for=1.2.3.4", b"1.2.3.4"),
+            (b'For="1.2.3.4:80";proto=https', b"1.2.3.4"),
+            (b'proto=http;for="[2001:db8::7]:80", for=10.0.0.2', b"2001:db8::7"),
+            (b'for="[2001:db8::7]"', b"2001:db8::7"),
+            (b"for=6.6.6.6, for=1.2.3.4;by=10.0.0.1, for=10.0.0.3", b"1.2.3.4"),
+            (b"for=1.2.3.4, for=unknown", PROXY),
+            (b"for=1.2.3.4, for=_a", PROXY),
+            (b"proto=https", PROXY),
+            (b"", PROXY),
+        ):
+            self.assertEqual(rules.client(PROXY, {b"forwarded": value}), client, value)
+        both = {b"forwarded": b"for=6.6.6.6", b"x-forwarded-for": b"1.2.3.4"}
+        self.assertEqual(rules.client(PROXY, both), b"1.2.3.4")
+
+    @properties
+    @given(noise(b"1.2.3.4", b"10.0.0.2", b", ", b"2001:db8::7", b"%"), st.booleans())
+    def test_any_bytes(self, value: bytes, modern: bool) -> None:
+        """
+        Of any bytes, the client is an address that can stand in a log as it is: L1.
+        """
+        owned = {b"forwarded": b"for=" + value} if modern else xff(value)
+        self.assertRegex(behind_proxies().client(PROXY, owned), rb"\A[0-9A-Fa-f.:]+\Z")
+
+
+class LinesTests(SynchronousTestCase):
+    """
+    Tests for L{Forwarding.lines}.
+    """
+
+    def test_stranger(self) -> None:
+        """
+        A backend is told of the socket's peer, and of nothing that it claimed: D3, D6.
+        """
+        owned = {
+            b"x-forwarded-for": b"1.2.3.4",
+            b"x-forwarded-proto": b"https",
+            b"x-forwarded-host": b"evil.test",
+            b"forwarded": b"for=1.2.3.4",
+        }
+        for rules in (Forwarding(), behind_proxies()):
+            for _ in range(2):
+                self.assertEqual(
+                    rules.lines(STRANGER, owned, b"a.test", False),
+                    b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a.test\r\n"
+                    b'Forwarded: for=192.0.2.7;host="a.test";proto=http\r\nX-Gateway: siger-api-gateway\r\n',
+                )
+
+    def test_secure(self) -> None:
+        """
+        It is told whether the client came over TLS.
+        """
+        lines = Forwarding().lines(STRANGER, {}, b"a.test", True)
+        self.assertIn(b"X-Forwarded-Proto: https\r\n", lines)
+        self.assertIn(b";proto=https\r\n", lines)
+
+    def test_each_its_own(self) -> None:
+        """
+        Peers, hosts and schemes are not mixed up, however many there are: F12.
+        """
+        rules = Forwarding()
+        for number in range(5000):
+            peer = b"192.0.%d.%d" % divmod(number, 256)
+            self.assertIn(b"X-Forwarded-For: %b\r\n" % peer, rules.lines(peer, {}, b"a.test", False))
+        self.assertIn(b"X-Forwarded-Host: b.test\r\n", rules.lines(STRANGER, {}, b"b.test", False))
+        self.assertIn(b"X-Forwarded-Host: a.test\r\n", rules.lines(STRANGER, {}, b"a.test", False))
+
+    def test_version_six(self) -> None:
+        """
+        An IPv6 address is quoted in C{Forwarded} (RFC 7239 section 6).
+        """
+        lines = Forwarding().lines(b"2001:db8::7", {}, b"[::1]:80", False)
+        self.assertIn(b"X-Forwarded-For: 2001:db8::7\r\n", lines)
+        self.assertIn(b'Forwarded: for="[2001:db8::7]";host="[::1]:80";proto=http\r\n', lines)
+
+    def test_proxy(self) -> None:
+        """
+        A trusted proxy's lines are continued, and what it says of the client's side is kept: D3.
+        """
+        owned = {
+            b"x-forwarded-for": b"1.2.3.4",
+            b"x-forwarded-proto": b"HTTPS",
+            b"x-forwarded-host": b"b.test",
+            b"forwarded": b"for=1.2.3.4",
+        }
+        self.assertEqual(
+            behind_proxies().lines(PROXY, owned, b"a.test", False),
+            b"X-Forwarded-For: 1.2.3.4, 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b.test\r\n"
+            b'Forwarded: for=1.2.3.4, for=10.0.0.1;host="b.test";proto=https\r\nX-Gateway: siger-api-gateway\r\n',
+        )
+
+    def test_silent_proxy(self) -> None:
+        """
+        One that says nothing is the client.
+        """
+        self.assertEqual(
+            behind_proxies().lines(PROXY, {}, b"a.test", True), Forwarding().lines(PROXY, {}, b"a.test", True)
+        )
+
+    def test_other_scheme(self) -> None:
+        """
+        A scheme that is none is not passed on.
+        """
+        for value in (b"ftp", b"https, http", b""):
+            for secure, scheme in ((False, b"http"), (True, b"https")):
+                lines = behind_proxies().lines(PROXY, {b"x-forwarded-proto": value}, b"a.test", secure)
+                self.assertIn(b"X-Forwarded-Proto: %b\r\n" % scheme, lines)
+
+    def test_host_is_quoted(self) -> None:
+        """
+        A host that a proxy passed on unread cannot break out of its quotation.
+        """
+        owned = {b"x-forwarded-host": b'a";for=6.6.6.6;x="\\'}
+        self.assertIn(
+            b'host="a\\";for=6.6.6.6;x=\\"\\\\";proto=', behind_proxies().lines(PROXY, owned, b"a.test", False)
+        )
+
+
+class ViaTests(SynchronousTestCase):
+    """
+    Tests for L{via_line} and L{is_loop}.
+    """
+
+    def test_line(self) -> None:
+        """
+        This gateway is named after those before it, with the version it was spoken to in: D8.
+        """
+        self.assertEqual(via_line({}, 1), b"Via: 1.1 siger\r\n")
+        self.assertEqual(via_line({}, 0), b"Via: 1.0 siger\r\n")
+        self.assertEqual(via_line({b"via": b"1.0 a, 2 b (c)"}, 1), b"Via: 1.0 a, 2 b (c), 1.1 siger\r\n")
+
+    def test_loop(self) -> None:
+        """
+        A request that came through here twice before is going round: D8.
+        """
+        for via in (
+            b"1.1 siger, 1.1 siger",
+            b"1.1 siger, 1.0 a, HTTP/1.1 siger (x), 1.1 b",
+            b"1.1 SIGER,2 Siger",
+            b"1.1\tsiger , 1.1 siger(x)",
+        ):
+            self.assertTrue(is_loop({b"via": via}), via)
+
+    def test_no_loop(self) -> None:
+        """
+        Once is allowed, for one gateway may stand behind another; other names are other gateways: D8.
+        """
+        for via in (
+            b"",
+            b"1.1 siger",
+            b"1.1 a, 1.1 siger",
+            b"1.1 siger2, 1.1 xsiger",
+            b"1.1 a (1.1 siger siger), 1.1 b",
+        ):
+            self.assertFalse(is_loop({b"via": via}), via)
+        self.assertFalse(is_loop({}))
