@@ -47,6 +47,28 @@ TOKENS = [
 ]
 
 
+PATH_TOKENS = [
+    *(
+        b"/../",
+        b"../",
+        b"/./",
+        b"./",
+        b"//",
+        b"/",
+        b"..",
+        b".",
+        b"%2e%2E/",
+        b"%2E",
+        b"%2f",
+        b"%5c",
+        b"%00",
+        b"%41",
+        b"%zz",
+    ),
+    *(b"..;/", b";a=b", b"?", b"#", b"*", b"http://gw.test", b"[]", b"|", b"a b", b"\\", b"'", b"+", b"@", b"~"),
+]
+
+
 def _load(name: str) -> list[bytes]:
     """
     The raw bytes of a case file, without the very long ones; those that are to be forwarded come up more often.
@@ -101,6 +123,13 @@ def _insert(draw: Any, raw: bytes) -> bytes:
     return raw[:place] + draw(st.sampled_from(TOKENS)) + raw[place:]
 
 
+def _bend_target(draw: Any, raw: bytes) -> bytes:
+    line, end, rest = raw.partition(b"\r\n")
+    slashes = [index for index, byte in enumerate(line) if byte in b"/?"] or [0]
+    place = draw(st.sampled_from(slashes)) + draw(st.integers(0, 1))
+    return line[:place] + draw(st.sampled_from(PATH_TOKENS)) + line[place:] + end + rest
+
+
 def _insert_byte(draw: Any, raw: bytes) -> bytes:
     place = _place(draw, raw)
     return raw[:place] + bytes([draw(st.integers(0, 255))]) + raw[place:]
@@ -151,5 +180,17 @@ def _cut_off(draw: Any, raw: bytes) -> bytes:
 
 
 _ACCIDENTS = [
-    *(_insert, _insert, _insert_byte, _replace, _delete, _repeat_line, _drop_line, _swap_lines, _change_case, _cut_off)
+    *(
+        _insert,
+        _insert,
+        _bend_target,
+        _insert_byte,
+        _replace,
+        _delete,
+        _repeat_line,
+        _drop_line,
+        _swap_lines,
+        _change_case,
+        _cut_off,
+    )
 ]

@@ -43,7 +43,7 @@ Trailers that llhttp, which reads them as it reads fields, obeys; Siger drops th
 EXAMPLES = os.environ.get("SIGER_FUZZ_EXAMPLES")
 
 fuzzed = settings(
-    max_examples=int(EXAMPLES or 400),
+    max_examples=int(EXAMPLES or 800),
     derandomize=EXAMPLES is None,
     database=None,
     deadline=None,
