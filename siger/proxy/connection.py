@@ -104,6 +104,7 @@ class UpstreamConnection:
     @ivar deadline: when to give up waiting for the instance; see L{siger.http.deadlines}.
     @ivar exclusive: it serves this exchange and no other, as one that asked for an upgrade must.
     @ivar request_open: more of the request is to be sent.
+    @ivar request_paused: the instance reads slowly, so no more should be sent now.
     @ivar served: exchanges begun on it.
     @ivar timeouts: of the exchange on it.
     @ivar idle_since: when it went back to its pool.
@@ -124,6 +125,7 @@ class UpstreamConnection:
         "exclusive",
         "idle_since",
         "request_open",
+        "request_paused",
         "served",
         "timeouts",
         "transport",
@@ -144,6 +146,7 @@ class UpstreamConnection:
         self._reading_paused = False
         self.exclusive = False
         self.request_open = False
+        self.request_paused = False
         self.served = 0
         self.idle_since = 0.0
         self.deadline = NEVER
@@ -186,13 +189,18 @@ class UpstreamConnection:
         self.request_open = request_open
         self.served += 1
         self.timeouts = timeouts
-        self.deadline = NEVER if request_open else self._owner.deadlines.now + timeouts.response
+        if request_open:
+            self._restart_clock()
+        else:
+            self.deadline = self._owner.deadlines.now + timeouts.response
         self.transport.write(request)
 
     def send_body(self, data: bytes) -> None:
         """
         Send more of the request, framed by the caller.
         """
+        if self._state == TUNNEL:
+            self._touch()
         self.transport.write(data)
 
     def request_sent(self) -> None:
@@ -201,7 +209,7 @@ class UpstreamConnection:
         """
         self.request_open = False
         if self._state == HEAD:
-            self.deadline = self._owner.deadlines.now + self.timeouts.response
+            self._restart_clock()
 
     # The response.
 
@@ -228,7 +236,8 @@ class UpstreamConnection:
         while self._state == HEAD:
             end = data.find(b"\r\n\r\n")
             if end < 0 or end > _MAX_HEAD:
-                if len(data) > _MAX_HEAD or stray_control(data) is not None:
+                # An unfinished head may have most of its end.
+                if len(data) > _MAX_HEAD + 3 or stray_control(data) is not None:
                     self._fail(Reason.UPSTREAM_MALFORMED)
                 self._buffer = data
                 return
@@ -283,6 +292,8 @@ class UpstreamConnection:
         # The common case: the whole response is here. The connection goes home first, so that whatever the recipient
         # does next can have it.
         self._recipient = None
+        if self._reading_paused:
+            self.resume_response()
         if clean and not (head.close or self.request_open or self.exclusive):
             self._state = IDLE
             self._owner.checkin(self)
@@ -306,7 +317,8 @@ class UpstreamConnection:
             recipient.response_received(head, payload, False)
         elif self._decoder.trailers:
             recipient.response_received(head, payload, False)
-            self._finish(rest)
+            if self._state == BODY:
+                self._finish(rest)
         else:
             self._decoder = None
             self._complete(recipient, head, payload, not rest)
@@ -345,13 +357,26 @@ class UpstreamConnection:
         if not self._reading_paused:
             self.deadline = self._owner.deadlines.now + self.timeouts.idle
 
+    def _restart_clock(self) -> None:
+        # Whose turn is it? While the client does not read, or has more to send that the instance would take, its
+        # slowness is judged on its own side.
+        now = self._owner.deadlines.now
+        if self._reading_paused:
+            self.deadline = NEVER
+        elif self._state == HEAD and not self.request_open:
+            self.deadline = now + self.timeouts.response
+        elif self._state == HEAD and not self.request_paused:
+            self.deadline = NEVER
+        else:
+            self.deadline = now + self.timeouts.idle
+
     def pause_response(self) -> None:
         """
         Read no more of the response for now.
         """
         if not self._reading_paused and self._state in (HEAD, BODY, TUNNEL):
             self._reading_paused = True
-            self.deadline = NEVER
+            self._restart_clock()
             self.transport.pauseProducing()
 
     def resume_response(self) -> None:
@@ -360,7 +385,7 @@ class UpstreamConnection:
         """
         if self._reading_paused:
             self._reading_paused = False
-            self._touch()
+            self._restart_clock()
             self.transport.resumeProducing()
 
     # Ends.
@@ -431,16 +456,18 @@ class UpstreamConnection:
         """
         The transport holds more than it should: the instance reads slowly.
         """
+        self.request_paused = True
         if self._recipient is not None:
             if self.request_open:
-                self.deadline = self._owner.deadlines.now + self.timeouts.idle
+                self._restart_clock()
             self._recipient.pause_request()
 
     def writing_resumed(self) -> None:
         """
         The transport can take more.
         """
+        self.request_paused = False
         if self._recipient is not None:
             if self.request_open and self._state == HEAD:
-                self.deadline = NEVER
+                self._restart_clock()
             self._recipient.resume_request()
