@@ -1,8 +1,8 @@
 """
 The lines of the access log: one JSON object for each request.
 
-A line is one C{%} over bytes, about a microsecond: most of it is constant or was rendered when the route or the service
-was made. Lines hold no query, no field of the request and no body, since those are where secrets travel.
+A line costs well under a microsecond: most of it is constant or was rendered when the route or the service was made.
+Lines hold no query, no field of the request and no body, since those are where secrets travel.
 """
 
 from __future__ import annotations
@@ -40,18 +40,11 @@ Entry = tuple[
 ]
 """What L{siger.observe.observer.Observer.finish} was told, in its order."""
 
-_LINE = (
-    b'{"time":"%b%bZ","request_id":"%b","client":"%b","method":"%b","route":%b,"path":"%b","status":%d,'
-    b'"bytes_in":%d,"bytes_out":%d,"duration_ms":%.3f,"ttfb_ms":@T,"service":%b,"instance":@I,"attempts":%d,'
-    b'"reason":%b}\n'
-)
-_PROXIED = _LINE.replace(b"@T", b"%.3f").replace(b"@I", b'"%b"')
-_OTHER = _LINE.replace(b"@T", b"%b").replace(b"@I", b"%b")
-
 _CLEAN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 _THOUSANDTHS = [b"%03d" % number for number in range(1000)]
+_SMALL = [b"%d" % number for number in range(1000)]
 _KNOWN_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-_REASONS = {reason: json.dumps(reason.code).encode("ascii") for reason in Reason}
+_REASONS = {reason: b',"reason":"%b"}\n' % reason.code.encode("ascii") for reason in Reason}
 _quote = json.encoder.encode_basestring_ascii
 _whole_escapes = re.compile(r"(?:[^\\]|\\u[0-9a-f]{4}|\\[^u])*").match
 
@@ -68,6 +61,18 @@ def escape(value: bytes) -> bytes:
     return text.encode("ascii")
 
 
+def _number(value: int) -> bytes:
+    return _SMALL[value] if 0 <= value < 1000 else b"%d" % value
+
+
+def _milliseconds(seconds: float) -> bytes:
+    """
+    A duration in milliseconds, to the microsecond. Whole numbers are written in a third of the time that floats take.
+    """
+    microseconds = int(max(0.0, seconds) * 1e6 + 0.5)
+    return _number(microseconds // 1000) + b"." + _THOUSANDTHS[microseconds % 1000]
+
+
 def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
     """
     Render entries as lines.
@@ -76,9 +81,10 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
 
     @param offset: what to add to a monotonic time to have the time of day.
     """
-    lines: list[bytes] = []
+    # Many small pieces joined once cost half of one format a line.
+    pieces: list[bytes] = []
     second = -inf  # when the second of the last line began, by the monotonic clock
-    prefix = b""
+    opening = b""
     for (
         route,
         method,
@@ -99,56 +105,40 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
         into_second = now - second
         if not 0.0 <= into_second < 1.0:
             whole = floor(now + offset)
-            prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(whole)).encode("ascii")
+            opening = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(whole)).encode("ascii")
             second = whole - offset
             into_second = min(max(now - second, 0.0), 0.999)
         if len(path) > FIELD_LIMIT or path.translate(None, _CLEAN):
             path = escape(path)
         if method not in _KNOWN_METHODS:
             method = escape(method)
-        why = b"null" if reason is None else _REASONS[reason]
-        if service is not None and instance and first_byte:
-            lines.append(
-                _PROXIED
-                % (
-                    prefix,
-                    _THOUSANDTHS[int(into_second * 1000.0)],
-                    request_id,
-                    client,
-                    method,
-                    route.fragment,
-                    path,
-                    status,
-                    bytes_in,
-                    bytes_out,
-                    (now - start) * 1000.0,
-                    (first_byte - start) * 1000.0,
-                    service.fragment,
-                    instance,
-                    attempts,
-                    why,
-                )
-            )
-        else:
-            lines.append(
-                _OTHER
-                % (
-                    prefix,
-                    _THOUSANDTHS[int(into_second * 1000.0)],
-                    request_id,
-                    client,
-                    method,
-                    route.fragment,
-                    path,
-                    status,
-                    bytes_in,
-                    bytes_out,
-                    (now - start) * 1000.0,
-                    b"%.3f" % ((first_byte - start) * 1000.0) if first_byte else b"null",
-                    b"null" if service is None else service.fragment,
-                    b'"%b"' % instance if instance else b"null",
-                    attempts,
-                    why,
-                )
-            )
-    return b"".join(lines)
+        pieces += (
+            opening,
+            _THOUSANDTHS[int(into_second * 1000.0)],
+            b'Z","request_id":"',
+            request_id,
+            b'","client":"',
+            client,
+            b'","method":"',
+            method,
+            b'","route":',
+            route.fragment,
+            b',"path":"',
+            path,
+            b'","status":',
+            _number(status),
+            b',"bytes_in":',
+            _number(bytes_in),
+            b',"bytes_out":',
+            _number(bytes_out),
+            b',"duration_ms":',
+            _milliseconds(now - start),
+            b',"ttfb_ms":',
+            _milliseconds(first_byte - start) if first_byte else b"null",
+            b',"service":',
+            b"null" if service is None else service.fragment,
+            b',"instance":"%b","attempts":' % instance if instance else b',"instance":null,"attempts":',
+            _number(attempts),
+            b',"reason":null}\n' if reason is None else _REASONS[reason],
+        )
+    return b"".join(pieces)
