@@ -33,7 +33,8 @@ class Reason(Enum):
     @ivar proxy_error: the RFC 9209 error type, or C{""} when none fits.
     """
 
-    # fmt: off  (a table, one row a reason)
+    # A table, one row a reason.
+    # fmt: off
     MALFORMED_REQUEST = ("malformed_request", 400, "Malformed request", Source.CLIENT, "http_request_error")
     INVALID_HOST = ("invalid_host", 400, "Invalid or missing Host", Source.CLIENT, "http_request_error")
     INVALID_TARGET = ("invalid_target", 400, "Invalid request target", Source.CLIENT, "http_request_error")
@@ -50,67 +51,25 @@ class Reason(Enum):
     EXPECTATION_FAILED = ("expectation_failed", 417, "Expectation failed", Source.CLIENT, "http_request_denied")
     MISDIRECTED = ("misdirected_request", 421, "Misdirected request", Source.CLIENT, "http_request_denied")
     UPGRADE_REQUIRED = ("upgrade_required", 426, "Upgrade required", Source.CLIENT, "http_request_denied")
-    HEADERS_TOO_LARGE = (
-        "headers_too_large",
-        431,
-        "Request header fields too large",
-        Source.CLIENT,
-        "http_request_denied",
-    )
+    HEADERS_TOO_LARGE = ("headers_too_large", 431, "Request header fields too large", Source.CLIENT, "http_request_denied")
     CLIENT_GONE = ("client_gone", 499, "Client closed the connection", Source.CLIENT, "")
     INTERNAL_ERROR = ("internal_error", 500, "Internal error", Source.GATEWAY, "proxy_internal_error")
     METHOD_UNKNOWN = ("method_unknown", 501, "Method not implemented", Source.CLIENT, "http_request_denied")
     TRANSFER_CODING = ("transfer_coding", 501, "Transfer coding not implemented", Source.CLIENT, "http_request_error")
-    UPSTREAM_REFUSED = (
-        "upstream_refused",
-        502,
-        "Upstream refused the connection",
-        Source.UPSTREAM,
-        "connection_refused",
-    )
-    UPSTREAM_UNREACHABLE = (
-        "upstream_unreachable",
-        502,
-        "Upstream unreachable",
-        Source.UPSTREAM,
-        "destination_ip_unroutable",
-    )
+    UPSTREAM_REFUSED = ("upstream_refused", 502, "Upstream refused the connection", Source.UPSTREAM, "connection_refused")
+    UPSTREAM_UNREACHABLE = ("upstream_unreachable", 502, "Upstream unreachable", Source.UPSTREAM, "destination_ip_unroutable")
     UPSTREAM_RESET = ("upstream_reset", 502, "Upstream closed the connection", Source.UPSTREAM, "connection_terminated")
-    UPSTREAM_MALFORMED = (
-        "upstream_malformed",
-        502,
-        "Malformed upstream response",
-        Source.UPSTREAM,
-        "http_protocol_error",
-    )
+    UPSTREAM_MALFORMED = ("upstream_malformed", 502, "Malformed upstream response", Source.UPSTREAM, "http_protocol_error")
     UPSTREAM_UPGRADE = ("upstream_upgrade", 502, "Invalid upstream upgrade", Source.UPSTREAM, "http_upgrade_failed")
-    UPSTREAM_TRUNCATED = (
-        "upstream_truncated",
-        502,
-        "Upstream response ended early",
-        Source.UPSTREAM,
-        "http_response_incomplete",
-    )
+    UPSTREAM_TRUNCATED = ("upstream_truncated", 502, "Upstream response ended early", Source.UPSTREAM, "http_response_incomplete")
     NO_INSTANCE = ("no_instance", 503, "No instance available", Source.UPSTREAM, "destination_unavailable")
     POOL_FULL = ("pool_full", 503, "Connection limit reached", Source.GATEWAY, "connection_limit_reached")
     OVERLOADED = ("overloaded", 503, "Too many connections", Source.GATEWAY, "connection_limit_reached")
     STARTING = ("starting", 503, "Starting", Source.GATEWAY, "")
     DRAINING = ("draining", 503, "Shutting down", Source.GATEWAY, "")
-    CONNECT_TIMEOUT = (
-        "connect_timeout",
-        504,
-        "Connecting to upstream timed out",
-        Source.UPSTREAM,
-        "connection_timeout",
-    )
+    CONNECT_TIMEOUT = ("connect_timeout", 504, "Connecting to upstream timed out", Source.UPSTREAM, "connection_timeout")
     UPSTREAM_TIMEOUT = ("upstream_timeout", 504, "Upstream timed out", Source.UPSTREAM, "http_response_timeout")
-    VERSION_UNSUPPORTED = (
-        "version_unsupported",
-        505,
-        "HTTP version not supported",
-        Source.CLIENT,
-        "http_request_error",
-    )
+    VERSION_UNSUPPORTED = ("version_unsupported", 505, "HTTP version not supported", Source.CLIENT, "http_request_error")
     LOOP_DETECTED = ("loop_detected", 508, "Loop detected", Source.CLIENT, "proxy_loop_detected")
     # fmt: on
 
