@@ -52,6 +52,24 @@ class RecordingGateway(Service):
         self.calls.append("stop")
         return self.drained
 
+    def reopen(self) -> None:
+        """
+        Note it.
+        """
+        self.calls.append("reopen")
+
+
+class RecordingLog(list[str]):
+    """
+    A log that notes that it was reopened.
+    """
+
+    def reopen(self) -> None:
+        """
+        Note it.
+        """
+        self.append("reopen")
+
 
 class Handlers(dict[int, Any]):
     """
@@ -167,7 +185,9 @@ class SignalTests(SynchronousTestCase):
         """
         self.handlers = Handlers()
         self.reactor = RunningReactor()
-        self.process = GatewayProcess(RecordingGateway(), self.reactor, handle=self.handlers.handle)
+        self.gateway = RecordingGateway()
+        self.log = RecordingLog()
+        self.process = GatewayProcess(self.gateway, self.reactor, self.log, self.handlers.handle)
         self.process.startService()
         self.assertEqual(self.handlers, {})
         self.reactor.start()
@@ -192,7 +212,18 @@ class SignalTests(SynchronousTestCase):
         While the gateway drains another SIGTERM is ignored, and another SIGINT ends the process on the spot.
         """
         self.deliver(signal.SIGTERM)
-        self.assertEqual(self.handlers, {signal.SIGTERM: signal.SIG_IGN, signal.SIGINT: signal.SIG_DFL})
+        self.assertEqual(self.handlers[signal.SIGTERM], signal.SIG_IGN)
+        self.assertEqual(self.handlers[signal.SIGINT], signal.SIG_DFL)
+
+    def test_rotation(self) -> None:
+        """
+        SIGHUP and SIGUSR1 have the gateway and the log begin new files, and stop nothing.
+        """
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            self.gateway.calls.clear()
+            self.log.clear()
+            self.deliver(number)
+            self.assertEqual((self.gateway.calls, self.log, self.reactor.stops), (["reopen"], ["reopen"], 0))
 
     def test_alreadyStopping(self) -> None:
         """
