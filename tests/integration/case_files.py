@@ -1,5 +1,5 @@
 """
-The case files: raw messages, each with what a gateway must make of it.
+The case files: raw messages, each with what a gateway must make of it. The C{more_} files are in the same form.
 
 Every key of a case means something to the runner. One that it does not know is an error rather than a case that
 silently asserts less than its author wrote.
@@ -8,6 +8,7 @@ silently asserts less than its author wrote.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -53,21 +54,21 @@ class Case:
         """
         The id as part of a Python name.
         """
-        return self.id.replace("-", "_")
+        return re.sub(r"[^a-z0-9]", "_", self.id)
 
 
 def load_requests() -> list[Case]:
     """
     What clients send.
     """
-    return list(_load("requests.json", _REQUEST_KEYS))
+    return [*_load("requests.json", _REQUEST_KEYS), *_load("more_requests.json", _REQUEST_KEYS)]
 
 
 def load_responses() -> list[Case]:
     """
     What backends send.
     """
-    return list(_load("responses.json", _RESPONSE_KEYS))
+    return [*_load("responses.json", _RESPONSE_KEYS), *_load("more_responses.json", _RESPONSE_KEYS)]
 
 
 def _load(name: str, known: set[str]) -> Iterator[Case]:

@@ -85,7 +85,7 @@ class CaseRunner:
         else:
             count = case.get("responses", case.get("forwarded", 1))
             timeout = self.patience if case.expect == "forward" else self.quiet
-            await client.changed.until(lambda: _settled(client, count), timeout)
+            await client.changed.until(lambda: _settled(case, client, count), timeout)
         if not client.reader.finals and not client.closed:
             client.half_close()
             await client.until_closed(self.patience)
@@ -124,7 +124,7 @@ class CaseRunner:
         head = b"%b /services/echo/%b HTTP/%b\r\nHost: gw.test\r\n%b\r\n"
         await client.send(head % (method, path, version, _LINES.get(kind, b"")))
         if kind == "POST-1MB":
-            await client.send(bytes(1 << 20))
+            await self._upload(case, client)
         if kind == "POST-expect":
             await client.changed.until(lambda: client.reader.messages or client.closed, self.patience)
             if not client.reader.finals:
@@ -132,6 +132,15 @@ class CaseRunner:
         await client.finals(1, self.patience)
         if client.reader.finals and not client.reader.finals[-1].complete:
             await client.until_closed(self.patience)
+
+    async def _upload(self, case: Case, client: RawClient) -> None:
+        """
+        Send a megabyte; where an early answer is the point, not before it has come.
+        """
+        await client.send(bytes(1 << 16))
+        if case.get("when") == "before-body":
+            await client.finals(1, self.patience)
+        await client.send(bytes((1 << 20) - (1 << 16)))
 
     async def _talk_through(self, client: RawClient, expected: int) -> None:
         """
@@ -201,12 +210,13 @@ async def _send(case: Case, mode: str, client: RawClient) -> None:
         client.half_close()
 
 
-def _settled(client: RawClient, count: int) -> bool:
+def _settled(case: Case, client: RawClient, count: int) -> bool:
     """
-    Whether no more responses are to come: all are there, or a refusal is, or the connection has ended.
+    Whether no more responses are to come: all are there, or the only refusal is, or the connection has ended.
     """
     done = [one for one in client.reader.finals if one.complete]
-    return bool(client.closed) or len(done) >= count or any(one.status >= 400 for one in done)
+    refused = "responses" not in case.options and any(one.status >= 400 for one in done)
+    return bool(client.closed) or len(done) >= count or refused
 
 
 def _must_close(case: Case, client: RawClient) -> bool:
@@ -280,6 +290,8 @@ def _play_idle(case: Case, mode: str) -> Behaviour:
         await echo(connection, request)
         await asyncio.sleep(0.05)
         await _write_in(mode, connection, case.raw)
+        if case.get("eof"):
+            connection.close()
 
     return play
 

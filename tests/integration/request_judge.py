@@ -105,9 +105,7 @@ def _refusal(case: Case, response: Response, closing: bool) -> list[str]:
         faults.append("the refusal is incomplete or has no Content-Length")
     if closing and b"close" not in (response.value(b"connection") or b"").lower():
         faults.append("the refusal does not say Connection: close")
-    if response.status != 204:
-        faults += _problem(case, response)
-    return faults
+    return faults + (_problem(case, response) if response.status >= 400 else [])
 
 
 def _status_fits(case: Case, status: int) -> bool:

@@ -4,6 +4,7 @@ Tests of C{twistd siger} and C{twist siger} as programs: what they print and how
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -43,25 +45,33 @@ class CommandTests(SynchronousTestCase):
         path.write_text(text)
         return str(path)
 
-    def run_to_end(self, code: str, *arguments: str) -> tuple[int, str]:
+    def start(self, code: str, *arguments: str) -> subprocess.Popen[str]:
         """
-        Run a program that has no reason to stay.
-
-        @return: its exit status, and all that it printed.
+        Start a program.
         """
         environ = {name: value for name, value in os.environ.items() if not name.startswith("SIGER_")}
-        command = [sys.executable, "-c", code, str(CHECKOUT / "twisted_plugins"), *arguments]
-        done = subprocess.run(
-            command,
+        program = subprocess.Popen(
+            [sys.executable, "-c", code, str(CHECKOUT / "twisted_plugins"), *arguments],
             cwd=self.room,
             env={**environ, "PYTHONPATH": str(CHECKOUT)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
         )
-        return done.returncode, done.stdout
+        self.addCleanup(program.wait, 10)
+        self.addCleanup(program.kill)
+        return program
+
+    def run_to_end(self, code: str, *arguments: str) -> tuple[int, str]:
+        """
+        Run a program that has no reason to stay.
+
+        @return: its exit status, and all that it printed.
+        """
+        program = self.start(code, *arguments)
+        printed, _ = program.communicate(timeout=60)
+        return program.returncode, printed
 
     def test_badConfiguration(self) -> None:
         """
@@ -100,6 +110,33 @@ class CommandTests(SynchronousTestCase):
                 self.assertIn(f"siger: cannot listen on 127.0.0.1:{port}: Address already in use", printed)
                 self.assertNotIn("Traceback", printed)
         self.assertFalse((self.room / "twistd.pid").exists())
+
+    def test_everyLineOfTheLog(self) -> None:
+        """
+        Under C{twistd} and C{twist} alike the gateway answers, ends with status 0 at SIGTERM, and has logged nothing
+        but lines of JSON from the first to the last.
+        """
+        for code, arguments in ((TWISTD, ["-n", "--pidfile="]), (TWIST, [])):
+            port = free_port()
+            config = self.write(f"port: '127.0.0.1:{port}'\nconsul_address: ''\nnats_address: ''\ndata_dir: .\n")
+            program = self.start(code, *arguments, "siger", "--config", config)
+            assert program.stdout is not None
+            loggers = set()
+            for line in program.stdout:
+                event = json.loads(line)
+                loggers.add(event["logger"])
+                if event["message"].startswith("listening on "):
+                    self.ask_health(port)
+                    program.terminate()
+            self.assertEqual(program.wait(30), 0)
+            self.assertIn("siger.gateway.Gateway", loggers)
+
+    def ask_health(self, port: int) -> None:
+        """
+        Fail unless the gateway there is well.
+        """
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+            self.assertEqual(answer.read(), b"OK")
 
 
 class RunningTests(SynchronousTestCase):
