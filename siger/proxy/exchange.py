@@ -168,7 +168,7 @@ class Exchange:
         endpoint.inflight += 1
         pool = endpoint.pool
         if pool is None:
-            pool = self._context.make_pool(endpoint, self._settings)
+            pool = self._context.make_pool(endpoint, self._service.settings)
             endpoint.pool = pool
         self._pool = pool  # type: ignore[assignment]
         # An upgrade takes its connection with it, so it gets one of its own.
@@ -182,7 +182,7 @@ class Exchange:
         if not self._request_complete:
             self._stream.pause_body()
         assert self._pool is not None
-        self._pool.wait(self)
+        self._pool.wait(self, self._settings.timeouts.connect)
 
     def connected(self, connection: UpstreamConnection) -> None:
         """
@@ -355,7 +355,7 @@ class Exchange:
         safe = replayable and self._request_complete and not self._bytes_in and not self._upgrade
         if safe and self._attempts < _MAX_ATTEMPTS and self._head.method in _REPLAYABLE:
             assert self._pool is not None
-            self._pool.wait(self)
+            self._pool.wait(self, self._settings.timeouts.connect)
         else:
             self._refuse(reason)
 

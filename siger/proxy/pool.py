@@ -8,43 +8,20 @@ got nothing calls L{Pool.wait} and is told later. Nothing allocates a Deferred o
 from __future__ import annotations
 
 import socket
-from collections import deque
-from typing import Any, Final, Protocol
-
-from twisted.internet.error import ConnectionDone
-from twisted.internet.error import ConnectionRefusedError as Refused
-from twisted.internet.error import TimeoutError as TimedOut
-from twisted.internet.interfaces import IAddress, IConnector
-from twisted.internet.protocol import ClientFactory, connectionDone
-from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.python.failure import Failure
+from typing import Any, Final
 
 from siger.balancing.instances import Endpoint
 from siger.config.settings import ServiceSettings
 from siger.errors import Reason
-from siger.http.deadlines import NEVER, Deadlines
+from siger.http.deadlines import Deadlines
 from siger.http.response import ResponseParser
 from siger.proxy.connection import UpstreamConnection
+from siger.proxy.dialling import DialFactory
+from siger.proxy.waiting import Waiter, WaitingLine
 
-__all__ = ["Pool", "Waiter"]
+__all__ = ["Pool"]
 
 _PEEK_AFTER: Final = 0.5
-
-
-class Waiter(Protocol):
-    """
-    An exchange that needs a connection.
-    """
-
-    def connected(self, connection: UpstreamConnection) -> None:
-        """
-        Here it is; it is the waiter's to begin on.
-        """
-
-    def connect_failed(self, reason: Reason) -> None:
-        """
-        There will be none from this pool. No byte of the request was sent.
-        """
 
 
 class Pool:
@@ -52,7 +29,6 @@ class Pool:
     One instance's connections.
 
     @ivar timeouts: of the service.
-    @ivar deadline: when the longest waiting exchange has waited too long.
     """
 
     def __init__(
@@ -63,14 +39,13 @@ class Pool:
         self._limit = settings.max_connections
         self._max_waiting = settings.max_waiting
         self._idle: list[UpstreamConnection] = []
-        self._waiting: deque[tuple[float, Waiter]] = deque()
-        self._dialling: set[IConnector] = set()
+        self._line = WaitingLine(deadlines, self._give_up)
+        self._dialling: set[DialFactory] = set()
         self._open = 0
         self._closed = False
         self.timeouts = settings.timeouts
         self.deadlines = deadlines
         self.parser = parser
-        self.deadline = NEVER
 
     def __repr__(self) -> str:
         return f"<Pool {self._endpoint.label.decode()} [{self.describe()}]>"
@@ -80,6 +55,13 @@ class Pool:
         The state in words.
         """
         return f"{self.active} active, {self.idle} idle, {self.connecting} connecting, {self.waiting} waiting"
+
+    @property
+    def deadline(self) -> float:
+        """
+        When somebody in line has waited too long.
+        """
+        return self._line.deadline
 
     @property
     def idle(self) -> int:
@@ -100,14 +82,14 @@ class Pool:
         """
         Exchanges that wait for a connection.
         """
-        return len(self._waiting)
+        return len(self._line)
 
     @property
     def active(self) -> int:
         """
         Connections with an exchange on them.
         """
-        return self._open - len(self._idle) - len(self._dialling)
+        return self._open - self.idle - self.connecting
 
     # Getting a connection.
 
@@ -136,109 +118,88 @@ class Pool:
         except (AttributeError, OSError):
             return True
 
-    def wait(self, waiter: Waiter) -> None:
+    def wait(self, waiter: Waiter, patience: float | None = None) -> None:
         """
         Ask for a connection that is not there yet.
+
+        @param patience: for how many seconds the waiter can wait; as long as the service says, if it does not say.
         """
+        if patience is None:
+            patience = self.timeouts.connect
         if self._closed:
             waiter.connect_failed(Reason.NO_INSTANCE)
         elif self._open < self._limit:
-            self._enqueue(waiter)
-            self._dial()
-        elif len(self._waiting) - len(self._dialling) < self._max_waiting:
-            self._enqueue(waiter)
+            self._line.append(waiter, patience)
+            self._dial(patience)
+        elif self._idle:
+            # An upgrade or a second attempt wants a new connection: the one that was idle longest makes room.
+            self._line.append(waiter, patience)
+            self._idle.pop(0).abort()
+        elif self.waiting - self.connecting < self._max_waiting:
+            self._line.append(waiter, patience)
         else:
             waiter.connect_failed(Reason.POOL_FULL)
-
-    def _enqueue(self, waiter: Waiter) -> None:
-        if not self._waiting:
-            self.deadlines.add(self)
-            self.deadline = self.deadlines.now + self.timeouts.connect
-        self._waiting.append((self.deadlines.now + self.timeouts.connect, waiter))
 
     def cancel(self, waiter: Waiter) -> None:
         """
         Wait no more.
         """
-        self._waiting = deque(entry for entry in self._waiting if entry[1] is not waiter)
+        self._line.remove(waiter)
 
-    def _next_waiter(self) -> Waiter | None:
-        if not self._waiting:
-            return None
-        _, waiter = self._waiting.popleft()
-        if self._waiting:
-            self.deadline = self._waiting[0][0]
-        else:
-            self.deadline = NEVER
-            self.deadlines.discard(self)
-        return waiter
+    def _give_up(self, waiter: Waiter) -> None:
+        waiter.connect_failed(Reason.CONNECT_TIMEOUT if self._dialling else Reason.POOL_FULL)
 
-    def deadline_passed(self) -> None:
-        """
-        The longest waiting exchange has waited too long.
-        """
-        reason = Reason.CONNECT_TIMEOUT if self._dialling else Reason.POOL_FULL
-        waiter = self._next_waiter()
-        if waiter is not None:
-            waiter.connect_failed(reason)
+    # Making one.
 
-    # Dialling.
-
-    def _dial(self) -> None:
+    def _dial(self, patience: float) -> None:
         self._open += 1
         instance = self._endpoint.instance
-        factory = _DialFactory(self)
-        # The limit for waiters is the pool's deadline; the reactor's is only there to end the attempt itself.
-        connector = self._reactor.connectTCP(
-            instance.address, instance.port, factory, timeout=self.timeouts.connect + 1.0
-        )
+        factory = DialFactory(self)
+        self._dialling.add(factory)
+        # Whoever waits has a deadline of their own; the reactor's is only there to end the attempt itself.
+        connector = self._reactor.connectTCP(instance.address, instance.port, factory, timeout=patience + 1.0)
         if not factory.settled:
             factory.connector = connector
-            self._dialling.add(connector)
 
-    def dialled(self, factory: _DialFactory, connection: UpstreamConnection) -> None:
+    def dialled(self, factory: DialFactory, connection: UpstreamConnection) -> None:
         """
         A connection was made.
         """
-        self._dialling.discard(factory.connector)
-        if self._closed:
-            connection.abort()
-        else:
-            self.checkin(connection)
+        self._dialling.discard(factory)
+        self.checkin(connection)
 
-    def dial_failed(self, factory: _DialFactory, reason: Reason) -> None:
+    def dial_failed(self, factory: DialFactory, reason: Reason) -> None:
         """
         A connection could not be made.
         """
-        self._dialling.discard(factory.connector)
+        self._dialling.discard(factory)
         self._open -= 1
-        waiter = self._next_waiter()
+        # One that waited may have left meanwhile, or been served by another connection: then nobody misses this one.
+        waiter = self._line.pop() if self.waiting > self.connecting else None
         if waiter is not None:
             waiter.connect_failed(reason)
         self._dial_for_waiting()
 
     def _dial_for_waiting(self) -> None:
-        if not self._closed and len(self._waiting) > len(self._dialling) and self._open < self._limit:
-            self._dial()
+        if not self._closed and self.waiting > self.connecting and self._open < self._limit:
+            self._dial(self.timeouts.connect)
 
-    # Giving back.
+    # Giving one back.
 
     def checkin(self, connection: UpstreamConnection) -> None:
         """
         A connection is free: for whoever waits, else for later.
         """
-        if self._waiting:
-            waiter = self._next_waiter()
-            if waiter is not None:
-                waiter.connected(connection)
-                return
-        if self._closed:
+        waiter = self._line.pop() if self._line else None
+        if waiter is not None:
+            waiter.connected(connection)
+        elif self._closed:
             connection.abort()
-            return
-        now = self.deadlines.now
-        connection.idle_since = now
-        connection.deadline = now + connection.idle_limit
-        self._idle.append(connection)
+        else:
+            now = self.deadlines.now
+            connection.idle_since = now
+            connection.deadline = now + connection.idle_limit
+            self._idle.append(connection)
 
     def forget(self, connection: UpstreamConnection) -> None:
         """
@@ -257,94 +218,11 @@ class Pool:
         for connection in list(self._idle):
             connection.abort()
         self._idle.clear()
-        while (waiter := self._next_waiter()) is not None:
+        while (waiter := self._line.pop()) is not None:
             waiter.connect_failed(Reason.NO_INSTANCE)
-        for connector in list(self._dialling):
-            connector.stopConnecting()
-
-
-class _DialFactory(ClientFactory):
-    """
-    One attempt to connect.
-    """
-
-    noisy = False
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self.connector: Any = None
-        self.settled = False
-
-    def buildProtocol(self, addr: IAddress | None) -> UpstreamProtocol:
-        """
-        The attempt succeeded.
-        """
-        self.settled = True
-        return UpstreamProtocol(self._pool, self)
-
-    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
-        """
-        The attempt failed.
-        """
-        self.settled = True
-        self._pool.dial_failed(self, _connect_reason(reason))
-
-
-class UpstreamProtocol(TwistedProtocol):
-    """
-    Joins an L{UpstreamConnection} to its transport.
-
-    @ivar reads_directly: the transport may call C{dataReceived} without Twisted's log context; see L{siger.transports}.
-    """
-
-    reads_directly = True
-
-    _connection: UpstreamConnection
-
-    def __init__(self, pool: Pool, factory: _DialFactory) -> None:
-        self._pool = pool
-        self._factory = factory
-
-    def connectionMade(self) -> None:
-        """
-        Put a connection on the transport, and give it to whoever waits.
-        """
-        transport: Any = self.transport
-        self._connection = UpstreamConnection(self._pool, transport, self._pool.timeouts)
-        self.dataReceived = self._connection.data_received  # type: ignore[method-assign]
-        transport.registerProducer(self, True)
-        self._pool.dialled(self._factory, self._connection)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        The connection is gone.
-        """
-        self._connection.connection_lost(reason.check(ConnectionDone) is not None)
-
-    def pauseProducing(self) -> None:
-        """
-        The transport's buffer is full.
-        """
-        self._connection.writing_paused()
-
-    def resumeProducing(self) -> None:
-        """
-        The transport's buffer has room.
-        """
-        self._connection.writing_resumed()
-
-    def stopProducing(self) -> None:
-        """
-        The transport is closing; C{connectionLost} says so too.
-        """
-
-
-def _connect_reason(failure: Failure) -> Reason:
-    if failure.check(Refused):
-        return Reason.UPSTREAM_REFUSED
-    if failure.check(TimedOut):
-        return Reason.CONNECT_TIMEOUT
-    return Reason.UPSTREAM_UNREACHABLE
+        for factory in list(self._dialling):
+            if factory.connector is not None:
+                factory.connector.stopConnecting()
 
 
 def _readable(descriptor: int) -> bool:
