@@ -97,9 +97,11 @@ class Quickstart:
 
     def _wait_until_ready(self) -> None:
         """
-        Wait until the gateway says that it is ready and one request to each service was answered.
+        Wait until the gateway says that it is ready, and as many requests to each service as it has instances were
+        answered: with instances that take turns, each has answered one.
         """
-        paths = ["/readyz", *(f"/services/{name}/" for name in self._settings.services)]
+        services = self._settings.services.values()
+        paths = ["/readyz", *(f"/services/{service.name}/" for service in services for _ in service.instances)]
         deadline = time.monotonic() + READY_WITHIN
         while not self._signals and paths:
             self._check_children()
