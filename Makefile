@@ -5,7 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := $(shell find siger twisted_plugins -type f ! -name '*.pyc' ! -name '*.so' ! -name dropin.cache)
 PACKAGE := setup.py pyproject.toml $(SOURCES)
-PATHS := PATH="$(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$$PATH"
+# exec: a signal to make is to reach the program, not a shell in between.
+WITH_PATHS := exec env PATH="$(CURDIR)/.tools/bin:$(CURDIR)/$(BIN):$$PATH"
 # A build takes over what an earlier one left in build/lib, files that are gone from the source included.
 INSTALL := rm -rf build/lib* build/bdist* && $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
@@ -15,25 +16,25 @@ help:
 	@echo "make run    start the gateway on http://127.0.0.1:8080 with two demo backends"
 	@echo "make test   check style and types, and run all tests against real programs"
 	@echo "make lint   check style and types alone"
-	@echo "make bench  compare with other proxies on this machine"
+	@echo "make bench  compare with other proxies on this machine, for about 20 minutes"
 	@echo "make tools  get what tests need, without running them"
 	@echo "make clean  take away everything that the other targets made"
 
 run: .venv/.run
-	@$(PATHS) $(BIN)/python -P -m siger.demo.quickstart --config configs/quickstart.yaml
+	@$(WITH_PATHS) $(BIN)/python -P -m siger.demo.quickstart --config configs/quickstart.yaml
 
 test: .venv/.test tools
-	@$(PATHS) sh .ci/check
+	@$(WITH_PATHS) sh .ci/check
 
 lint: .venv/.test
-	@$(PATHS) sh .ci/check lint
+	@$(WITH_PATHS) sh .ci/check lint
 
 bench: .venv/.bench
 	@sh .ci/get-peers .tools
-	@$(PATHS) $(BIN)/python -m benchmarks $(BENCH)
+	@$(WITH_PATHS) $(BIN)/python -m benchmarks $(BENCH)
 
 tools: .venv/.test
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh .ci/get-consul .tools/bin
+	@sh .ci/get-consul .tools/bin
 
 clean:
 	rm -rf .venv .tools build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis
