@@ -25,12 +25,12 @@ from siger.config.settings import Limits
 from siger.errors import Reason
 from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder
 from siger.http.deadlines import NEVER, Deadlines
+from siger.http.faults import first_fault
 from siger.http.fields import HeadError
-from siger.http.grammar import stray_control
-from siger.http.problem import PHRASES
 from siger.http.request import RequestFields, RequestHead, RequestParser
 from siger.http.stream import Application, Exchange
 from siger.http.transport import Transport, close, half_close, unacknowledged
+from siger.http.writer import ResponseWriter
 
 __all__ = ["Channel", "ChannelContext"]
 
@@ -47,7 +47,6 @@ _DRAIN_CAP: Final = 65536
 _DRAIN_SECONDS: Final = 5.0
 _RATE_GRACE: Final = 5.0
 _MAX_BLANK_LINES: Final = 4
-_JOIN_BELOW: Final = 16384
 
 _NO_FIELDS: Final = RequestFields(b"")
 _NO_SECTION: Final = b"\n"
@@ -55,11 +54,6 @@ _NO_SECTION: Final = b"\n"
 What no header section is. The first on a connection is always parsed, even if it is empty: what is kept with a section
 tells of this connection's client.
 """
-_LAST_CHUNK: Final = b"0\r\n\r\n"
-
-STATUS_LINES: Final[dict[int, bytes]] = {
-    status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in PHRASES.items()
-}
 
 
 class ChannelContext:
@@ -95,27 +89,23 @@ class Channel:
         "_blank_lines",
         "_body_due",
         "_buffer",
-        "_chunked",
         "_context",
         "_decoder",
-        "_delimited_by_close",
         "_drain_left",
         "_ended",
         "_exchange",
         "_fields",
-        "_head_only",
         "_keep",
         "_looping",
-        "_minor",
         "_raw",
         "_read_ended",
         "_reading_paused",
         "_requests",
-        "_responded",
         "_scanned",
         "_state",
         "_unacknowledged",
         "_write_paused",
+        "_writer",
         "deadline",
         "peer",
         "reason",
@@ -138,13 +128,9 @@ class Channel:
         self._exchange: Exchange | None = None
         self._decoder: LengthDecoder | ChunkedDecoder | None = None
         self._requests = 0
-        self._minor = 1
+        self._writer = ResponseWriter(transport)
         self._keep = True
-        self._head_only = False
-        self._responded = False
         self._ended = True
-        self._chunked = False
-        self._delimited_by_close = False
         self._read_ended = False
         self._looping = False
         self._reading_paused = False
@@ -214,7 +200,7 @@ class Channel:
         # A head that can no longer become valid is refused now, not when its time is over.
         if not data:
             return
-        fault = self._first_fault(data)
+        fault = first_fault(data, self._scanned, self._context.limits, self._context.parser)
         if fault is not None:
             self._refuse(fault.reason, fault.detail)
             return
@@ -222,30 +208,6 @@ class Channel:
             self.deadline = self._context.deadlines.now + self._context.limits.header_timeout
         self._scanned = len(data)
         self._buffer = data
-
-    def _first_fault(self, data: bytes) -> HeadError | None:
-        # What is wrong with the beginning of a head, judged in the order of its bytes: so that it makes no difference
-        # in which pieces they came.
-        limits = self._context.limits
-        seen = max(0, self._scanned - 1)
-        line_end = data.find(b"\r\n")
-        known = len(data) if line_end < 0 else line_end
-        if stray_control(data, seen, min(known, limits.request_line + 2)) is not None or line_end == 0:
-            return HeadError(Reason.MALFORMED_REQUEST, "The request line holds a control character.")
-        # The last byte of an unfinished line may be the CR of its end.
-        if known > limits.request_line + (line_end < 0):
-            return HeadError(Reason.URI_TOO_LONG)
-        if line_end < 0:
-            return None
-        if self._scanned <= line_end + 1:
-            try:
-                self._context.parser.request_line(data[:line_end])
-            except HeadError as fault:
-                return fault
-        limit = line_end + limits.header_bytes + 4
-        if stray_control(data, max(line_end, seen), limit) is not None:
-            return HeadError(Reason.MALFORMED_REQUEST, "The header section holds a control character.")
-        return HeadError(Reason.HEADERS_TOO_LARGE) if len(data) > limit else None
 
     def _begin(self, data: bytes, end: int) -> bytes:
         # Hands one request to the application; returns what follows its head.
@@ -266,13 +228,12 @@ class Channel:
         except HeadError as error:
             self._raw = _NO_SECTION
             self._fields = _NO_FIELDS
-            self._scanned = 0
-            fault = self._first_fault(data[: end + 4]) or error
+            fault = first_fault(data[: end + 4], 0, limits, context.parser) or error
             self._refuse(fault.reason, fault.detail)
             return b""
         self._scanned = self._blank_lines = 0
         self._requests += 1
-        self._minor = head.minor
+        self._writer.begin(head.minor, head.method == b"HEAD")
         # What follows a WebSocket handshake may be meant for a tunnel that never comes, so nothing is read after it.
         self._keep = not (
             fields.close
@@ -281,8 +242,7 @@ class Channel:
             or fields.upgrade == b"websocket"
             or self._requests >= limits.max_requests
         )
-        self._head_only = head.method == b"HEAD"
-        self._responded = self._ended = False
+        self._ended = False
         if fields.chunked:
             self._expect_body(ChunkedDecoder())
         elif fields.content_length:
@@ -367,10 +327,8 @@ class Channel:
 
     def _refuse(self, reason: Reason, detail: str = "") -> None:
         self._requests += 1
-        self._keep = False
-        self._minor = 1
-        self._head_only = False
-        self._responded = self._ended = False
+        self._keep = self._ended = False
+        self._writer.begin(1, False)
         self._state = WAIT
         self._context.application.refuse(self, reason, detail)
 
@@ -399,7 +357,8 @@ class Channel:
         self._context.channels.discard(self)
         self._context.deadlines.discard(self)
         exchange, self._exchange = self._exchange, None
-        self._responded = self._ended = True
+        self._writer.stop()
+        self._ended = True
         if exchange is not None:
             exchange.client_gone()
 
@@ -409,8 +368,7 @@ class Channel:
         """
         See L{siger.http.stream.Stream.send_interim}.
         """
-        if self._minor == 1 and not self._responded:
-            self.transport.write(b"%b%b\r\n" % (_status_line(status, PHRASES.get(status, b"")), lines))
+        self._writer.interim(status, lines)
 
     def send_response(
         self, status: int, phrase: bytes, lines: bytes, length: int | None, body: bytes, end: bool
@@ -418,80 +376,35 @@ class Channel:
         """
         See L{siger.http.stream.Stream.send_response}.
         """
-        if self._responded:
+        writer = self._writer
+        if writer.responded:
             return
-        self._responded = True
-        line = STATUS_LINES.get(status)
-        if line is None or PHRASES[status] != phrase:
-            line = _status_line(status, phrase)
-        if self._head_only or status == 204 or status == 304:
-            framing = b"" if length is None or status == 204 else b"Content-Length: %d\r\n" % length
-            body = b""
-            self._head_only = True
-        else:
-            framing = self._frame(length, body, end)
-            if self._chunked and body:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
-        if status == 426:
-            # What to upgrade to is said by a hop-by-hop field (RFC 9110 section 15.5.22).
-            framing += b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-        if not self._keep or self._decoder is not None:
-            framing += self._closing_line()
-        if len(body) < _JOIN_BELOW:
-            self.transport.write(b"".join((line, lines, framing, b"\r\n", body)))
-        else:
-            self.transport.write(b"".join((line, lines, framing, b"\r\n")))
-            self.transport.write(body)
+        if self._decoder is not None and not self._rest_is_short(self._decoder):
+            self._keep = False
+        writer.head(status, phrase, lines, length, body, end, not self._keep)
         if end:
             self._end()
 
-    def _frame(self, length: int | None, body: bytes, end: bool) -> bytes:
-        if length is None and end:
-            length = len(body)
-        if length is not None:
-            self._chunked = False
-            return b"Content-Length: %d\r\n" % length
-        if self._minor == 1:
-            self._chunked = True
-            return b"Transfer-Encoding: chunked\r\n"
-        self._delimited_by_close = True
-        self._chunked = self._keep = False
-        return b""
-
-    def _closing_line(self) -> bytes:
+    def _rest_is_short(self, decoder: LengthDecoder | ChunkedDecoder) -> bool:
         # A response that overtakes its request's body keeps the connection only if the rest is known to be short
         # and already on its way (RFC 9112 section 9.3).
-        decoder = self._decoder
-        if decoder is not None:
-            short = isinstance(decoder, LengthDecoder) and decoder.remaining <= _DRAIN_CAP
-            if not short or self._fields.expect_continue:
-                self._keep = False
-        return b"" if self._keep else b"Connection: close\r\n"
+        short = isinstance(decoder, LengthDecoder) and decoder.remaining <= _DRAIN_CAP
+        return short and not self._fields.expect_continue
 
     def send_body(self, data: bytes) -> None:
         """
         See L{siger.http.stream.Stream.send_body}.
         """
-        if self._ended or not data or self._head_only:
-            return
-        if not self._chunked:
-            self.transport.write(data)
-        elif len(data) < _JOIN_BELOW:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self.transport.write(b"%x\r\n" % len(data))
-            self.transport.write(data)
-            self.transport.write(b"\r\n")
+        if not self._ended:
+            self._writer.body(data)
 
     def end_response(self, trailers: bytes) -> None:
         """
         See L{siger.http.stream.Stream.end_response}.
         """
-        if self._ended:
-            return
-        if self._chunked and not self._head_only:
-            self.transport.write(b"0\r\n%b\r\n" % trailers if trailers else _LAST_CHUNK)
-        self._end()
+        if not self._ended:
+            self._writer.last(trailers)
+            self._end()
 
     def abort_response(self) -> None:
         """
@@ -501,7 +414,7 @@ class Channel:
             return
         self._ended = True
         self._exchange = None
-        if self._delimited_by_close:
+        if self._writer.delimited_by_close:
             self._abort()
         else:
             # What was written still goes out; the missing rest is what tells the client.
@@ -534,18 +447,16 @@ class Channel:
         @return: what the client sent behind its request.
         """
         early, self._buffer = self._buffer, b""
-        self._responded = True
         self._state = TUNNEL
-        self._keep = self._chunked = False
+        self._keep = False
         self.deadline = NEVER
-        self.transport.write(STATUS_LINES[101] + lines + b"\r\n")
+        self._writer.switch(lines)
         self._resume_reading()
         return early
 
     def _end(self) -> None:
         self._ended = True
         self._exchange = None
-        self._chunked = False
         if self._decoder is not None and self._keep:
             self._state = DRAIN
             self._drain_left = _DRAIN_CAP
@@ -670,7 +581,3 @@ class Channel:
             self._resume_reading()
             if self._buffer and not self._looping:
                 self._read_held()
-
-
-def _status_line(status: int, phrase: bytes) -> bytes:
-    return STATUS_LINES[status] if PHRASES.get(status) == phrase else b"HTTP/1.1 %d %b\r\n" % (status, phrase)
