@@ -27,12 +27,13 @@ def request_head(
     Write the head for one attempt.
 
     Everything but the request line and the request id follows from the header section, the connection it came on and
-    the service, and sections repeat: so that part is kept with the section.
+    the service, and sections repeat: so that part is kept with the section. Not for HTTP/1.0, which reads a section
+    otherwise and ends the connection.
     """
     fields = head.fields
-    if fields.tail_key is not settings:
+    if fields.tail_key is not settings or not head.minor:
         fields.tail = _gateway_lines(head, settings, peer, secure, forwarding)
-        fields.tail_key = settings
+        fields.tail_key = settings if head.minor else None
     host = b"" if settings.host == "preserve" and head.host else _host_line(settings, endpoint)
     return b"".join(
         (head.method, b" ", target, b" HTTP/1.1\r\n", host, fields.tail, b"X-Request-ID: ", request_id, b"\r\n\r\n")
@@ -53,7 +54,7 @@ def _gateway_lines(
         (
             host,
             _relayed(fields, settings),
-            _framing(fields),
+            _framing(head),
             forwarding.lines(peer, fields.owned, head.host, secure),
             via_line(fields.owned, head.minor),
         )
@@ -67,11 +68,13 @@ def _relayed(fields: RequestFields, settings: ServiceSettings) -> bytes:
     return b"".join(drop_named(lines, [b"authorization"]))
 
 
-def _framing(fields: RequestFields) -> bytes:
+def _framing(head: RequestHead) -> bytes:
+    fields = head.fields
     if fields.chunked:
         framing = b"Transfer-Encoding: chunked\r\n"
     elif fields.content_length is not None:
         framing = b"Content-Length: %d\r\n" % fields.content_length
     else:
         return b""
-    return framing + b"Expect: 100-continue\r\n" if fields.expect_continue else framing
+    # An expectation in HTTP/1.0 is to be ignored (RFC 9110 section 10.1.1).
+    return framing + b"Expect: 100-continue\r\n" if fields.expect_continue and head.minor else framing

@@ -1,0 +1,283 @@
+"""
+Tests for L{siger.proxy.forwarding}.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from siger.balancing.instances import Endpoint, Instance
+from siger.config.settings import ServiceSettings
+from siger.http.fields import HeadError
+from siger.http.request import RequestHead, RequestParser
+from siger.policy.forwarded import Forwarding
+from siger.proxy.forwarding import request_head
+from tests.http.generators import noise, properties
+
+ENDPOINT = Endpoint(Instance("192.0.2.9", 80))
+FORWARDED = (
+    b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a.test\r\n"
+    b'Forwarded: for=192.0.2.7;host="a.test";proto=http\r\nX-Gateway: siger-api-gateway\r\n'
+)
+
+
+def parse(line: bytes, *lines: bytes) -> RequestHead:
+    """
+    A request's head.
+    """
+    parser = RequestParser()
+    return parser.head(line, parser.fields(b"\r\n".join(lines)))
+
+
+def forward(head: RequestHead, settings: ServiceSettings | None = None, **others: Any) -> bytes:
+    """
+    The head for an instance.
+    """
+    arguments: dict[str, Any] = {
+        "target": b"/x",
+        "request_id": b"id",
+        "endpoint": ENDPOINT,
+        "peer": b"192.0.2.7",
+        "secure": False,
+        "forwarding": Forwarding(),
+        **others,
+    }
+    return request_head(head, settings=settings or ServiceSettings(), **arguments)
+
+
+def lines_of(written: bytes) -> dict[bytes, bytes]:
+    """
+    The field lines of a head, by lower-case name; none may be there twice.
+    """
+    found: dict[bytes, bytes] = {}
+    for line in written.split(b"\r\n")[1:-2]:
+        name, _, value = line.partition(b": ")
+        assert name.lower() not in found, written
+        found[name.lower()] = value
+    return found
+
+
+class RequestHeadTests(SynchronousTestCase):
+    """
+    Tests for L{request_head}.
+    """
+
+    def test_whole(self) -> None:
+        """
+        A head is a request line of our own, the client's lines, and the gateway's: design rule 1.
+        """
+        head = parse(b"POST /services/echo/x HTTP/1.1", b"Host: a.test", b"Accept:  b", b"Content-Length: 005")
+        self.assertEqual(
+            forward(head),
+            b"POST /x HTTP/1.1\r\nHost: a.test\r\nAccept: b\r\nContent-Length: 5\r\n"
+            + FORWARDED
+            + b"Via: 1.1 siger\r\nX-Request-ID: id\r\n\r\n",
+        )
+
+    def test_version(self) -> None:
+        """
+        It is HTTP/1.1 whatever the client speaks; only Via tells: A25.
+        """
+        written = forward(parse(b"GET / HTTP/1.0", b"Host: a.test"))
+        self.assertTrue(written.startswith(b"GET /x HTTP/1.1\r\n"))
+        self.assertEqual(lines_of(written)[b"via"], b"1.0 siger")
+
+    def test_framing(self) -> None:
+        """
+        The body is framed anew: design rule 1.
+        """
+        for line, name, value in (
+            (b"Content-Length: 7", b"content-length", b"7"),
+            (b"Content-Length: 0", b"content-length", b"0"),
+            (b"Transfer-Encoding:  CHUNKED", b"transfer-encoding", b"chunked"),
+        ):
+            lines = lines_of(forward(parse(b"POST / HTTP/1.1", b"Host: a.test", line)))
+            self.assertEqual(lines[name], value)
+        self.assertEqual({b"content-length", b"transfer-encoding", b"expect"} & set(lines_of(forward_get())), set())
+
+    def test_expect(self) -> None:
+        """
+        An expectation is passed on, so that the instance decides: A34.
+        """
+        lines = (b"Host: a.test", b"Content-Length: 5", b"Expect: 100-Continue")
+        self.assertEqual(lines_of(forward(parse(b"POST / HTTP/1.1", *lines)))[b"expect"], b"100-continue")
+
+    def test_expect_of_old_version(self) -> None:
+        """
+        That of a client of HTTP/1.0, who does not wait, is ignored: A34.
+        """
+        lines = (b"Host: a.test", b"Content-Length: 5", b"Expect: 100-continue")
+        self.assertNotIn(b"expect", lines_of(forward(parse(b"POST / HTTP/1.0", *lines))))
+
+    def test_claims(self) -> None:
+        """
+        What the client claims about itself is replaced by what is known: D3, D4, D6, D9.
+        """
+        lines = lines_of(
+            forward(
+                parse(
+                    b"GET / HTTP/1.1",
+                    b"Host: a.test",
+                    b"X-Forwarded-For: 6.6.6.6",
+                    b"Forwarded: for=6.6.6.6",
+                    b"X-Forwarded-Proto: https",
+                    b"X-Forwarded-Host: evil.test",
+                    b"X-Forwarded-Port: 443",
+                    b"X-Real-IP: 6.6.6.6",
+                    b"X-User-Id: 1",
+                    b"X-Gateway: other",
+                    b"Proxy: evil.test",
+                    b"X-Request-ID: other-id-123",
+                    b"Via: 1.0 b",
+                )
+            )
+        )
+        self.assertEqual(lines, {**lines_of(forward_get()), b"via": b"1.0 b, 1.1 siger"})
+
+    def test_hop_by_hop(self) -> None:
+        """
+        Fields of the client's connection are not the instance's: D1.
+        """
+        lines = (b"Host: a.test", b"Connection: keep-alive, x-a", b"X-A: b", b"Keep-Alive: 5", b"TE: trailers")
+        upgrade = (b"Upgrade: h2c", b"HTTP2-Settings: a", b"Proxy-Authorization: b")
+        self.assertEqual(
+            set(lines_of(forward(parse(b"GET / HTTP/1.1", *lines, *upgrade)))), set(lines_of(forward_get()))
+        )
+
+    def test_trusted_proxy(self) -> None:
+        """
+        A trusted proxy's word is passed on.
+        """
+        head = parse(b"GET / HTTP/1.1", b"Host: a.test", b"X-Forwarded-For: 1.2.3.4")
+        lines = lines_of(forward(head, forwarding=Forwarding([ip_network("192.0.2.0/24")])))
+        self.assertEqual(lines[b"x-forwarded-for"], b"1.2.3.4, 192.0.2.7")
+
+    def test_host(self) -> None:
+        """
+        An instance sees the client's Host, its own address, or the name that configuration says.
+        """
+        for host, seen in (("preserve", b"a.test"), ("instance", b"192.0.2.9:80"), ("b.test:81", b"b.test:81")):
+            lines = lines_of(forward(parse(b"GET / HTTP/1.1", b"Host: a.test"), ServiceSettings(host=host)))
+            self.assertEqual((lines[b"host"], lines[b"x-forwarded-host"]), (seen, b"a.test"))
+
+    def test_no_host(self) -> None:
+        """
+        A client of HTTP/1.0 that named none leaves the instance its address.
+        """
+        lines = lines_of(forward(parse(b"GET / HTTP/1.0")))
+        self.assertEqual((lines[b"host"], lines[b"x-forwarded-host"]), (b"192.0.2.9:80", b""))
+
+    def test_absolute_form(self) -> None:
+        """
+        The authority of an absolute-form target is the Host: A29.
+        """
+        lines = lines_of(forward(parse(b"GET http://A.test/ HTTP/1.1", b"Host: a.test")))
+        self.assertEqual(lines[b"host"].lower(), b"a.test")
+
+    def test_authorization(self) -> None:
+        """
+        Credentials are passed on only where configuration says so: D10.
+        """
+        head = (b"GET / HTTP/1.1", b"Host: a.test", b"X-A: b", b"authorization: Bearer c", b"X-D: e")
+        lines = lines_of(forward(parse(*head)))
+        self.assertEqual(lines[b"authorization"], b"Bearer c")
+        withheld = lines_of(forward(parse(*head), ServiceSettings(forward_authorization=False)))
+        self.assertEqual(withheld, {name: value for name, value in lines.items() if name != b"authorization"})
+
+    def test_withheld_nothing(self) -> None:
+        """
+        Where there are none, nothing is missing.
+        """
+        head = parse(b"GET / HTTP/1.1", b"Host: a.test", b"X-A: b")
+        self.assertEqual(forward(head, ServiceSettings(forward_authorization=False)), forward(head))
+
+
+class RepetitionTests(SynchronousTestCase):
+    """
+    Tests for header sections that come again.
+    """
+
+    def setUp(self) -> None:
+        """
+        Parse a section.
+        """
+        self.parser = RequestParser()
+        self.fields = self.parser.fields(b"Host: a.test\r\nAuthorization: b")
+
+    def head(self, line: bytes) -> RequestHead:
+        """
+        A head over this section.
+        """
+        return self.parser.head(line, self.fields)
+
+    def test_only_what_differs(self) -> None:
+        """
+        Method, target and request id are those of each request.
+        """
+        first = forward(self.head(b"GET / HTTP/1.1"), settings := ServiceSettings())
+        second = forward(self.head(b"PUT / HTTP/1.1"), settings, target=b"/y", request_id=b"other")
+        self.assertEqual(second, first.replace(b"GET /x", b"PUT /y").replace(b": id\r\n", b": other\r\n"))
+
+    def test_other_service(self) -> None:
+        """
+        Another service gets what is right for it: D10.
+        """
+        trusting, other = ServiceSettings(name="a"), ServiceSettings(name="b", forward_authorization=False)
+        for _ in range(2):
+            self.assertIn(b"Authorization", forward(self.head(b"GET / HTTP/1.1"), trusting))
+            self.assertNotIn(b"Authorization", forward(self.head(b"GET / HTTP/1.1"), other))
+
+    def test_other_instance(self) -> None:
+        """
+        Another instance is called by its own name.
+        """
+        settings = ServiceSettings(host="instance")
+        for address, label in (("192.0.2.9", b"192.0.2.9:80"), ("2001:db8::9", b"[2001:db8::9]:80")):
+            written = forward(self.head(b"GET / HTTP/1.1"), settings, endpoint=Endpoint(Instance(address, 80)))
+            self.assertEqual(lines_of(written)[b"host"], label)
+
+    def test_other_version(self) -> None:
+        """
+        Another version is told.
+        """
+        settings = ServiceSettings()
+        for minor in (1, 0, 1):
+            written = forward(self.head(b"GET / HTTP/1.%d" % minor), settings)
+            self.assertEqual(lines_of(written)[b"via"], b"1.%d siger" % minor)
+
+
+class PropertyTests(SynchronousTestCase):
+    """
+    Properties of L{request_head}.
+    """
+
+    @properties
+    @given(st.lists(noise(b"X-A: b", b"Content-Length: 5", b"Connection: host", b"Authorization: c"), max_size=5))
+    def test_reads_back(self, lines: list[bytes]) -> None:
+        """
+        Whatever was accepted is written so that a strict parser accepts it and sees the same: A31, design rule 1.
+        """
+        try:
+            head = parse(b"POST /services/echo/x HTTP/1.1", b"Host: a.test", *lines)
+        except HeadError:
+            return
+        line, _, section = forward(head)[:-4].partition(b"\r\n")
+        parser = RequestParser()
+        seen = parser.head(line, parser.fields(section))
+        self.assertEqual((seen.method, seen.path, seen.host), (b"POST", b"/x", b"a.test"))
+        self.assertEqual(seen.fields.content_length, head.fields.content_length)
+        self.assertEqual(seen.fields.chunked, head.fields.chunked)
+        self.assertEqual(seen.fields.relay, head.fields.relay)
+        self.assertEqual(seen.fields.owned[b"x-forwarded-for"], b"192.0.2.7")
+
+
+def forward_get() -> bytes:
+    """
+    What becomes of the plainest request.
+    """
+    return forward(parse(b"GET / HTTP/1.1", b"Host: a.test"))
