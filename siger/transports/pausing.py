@@ -5,6 +5,9 @@ uvloop stops and starts to read at once when told, with two exceptions that need
 C{connection_made}, and it stops for good when a write has failed.
 """
 
+# mypy: allow-untyped-calls
+# (IReactorTime has no annotations yet.)
+
 from __future__ import annotations
 
 import os
@@ -73,7 +76,8 @@ class Pausing(Reading):
         """
         if self._paused or self._settles:
             self._held = deque()
-            self._loop.call_soon(self._settle)
+            # By the reactor, not the loop, since it is the reactor's delayed calls that shall come first.
+            self.reactor.callLater(0, self._settle)
         self._route()
 
     def _settle(self) -> None:

@@ -1,1 +1,3 @@
-""" """
+"""
+Twisted's own reactor tests, run against Siger's reactor.
+"""

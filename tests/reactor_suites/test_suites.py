@@ -2,7 +2,7 @@
 Siger's reactor passes Twisted's own reactor tests. What is not run, and why, is in LEFT_OUT.md.
 """
 
-from tests.reactor_suites.suites import cases
+from tests.reactor_suites.suites import builder_cases
 
 MODULES = [
     "test_core",
@@ -20,4 +20,4 @@ MODULES = [
 ]
 
 for module in MODULES:
-    globals().update(cases(f"twisted.internet.test.{module}"))
+    globals().update(builder_cases(f"twisted.internet.test.{module}"))

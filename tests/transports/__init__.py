@@ -1,2 +1,3 @@
 """
+Tests of the transports, over real sockets on loopback.
 """
