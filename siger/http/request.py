@@ -13,7 +13,7 @@ from typing import Final
 from siger.errors import Reason
 from siger.http.fields import HOP_BY_HOP, Field, HeadError, LineTable, drop_named
 from siger.http.grammar import OWS, decimal, is_token, is_version, list_members
-from siger.http.target import clean_target, parse_authority, split_target
+from siger.http.target import clean_target, is_clean_path, parse_authority, split_target
 
 __all__ = ["METHODS", "RequestFields", "RequestHead", "RequestParser"]
 
@@ -61,6 +61,9 @@ _READ = frozenset(
 )
 
 _TRAVELS_ON = frozenset((b"authorization", b"content-type", b"origin", b"idempotency-key", b"max-forwards"))
+
+_STEERING = frozenset((b"connection", b"content-length", b"expect", b"transfer-encoding"))
+"""Fields that decide how the message and the connection go on; without any of them, there is nothing to decide."""
 
 _NOT_NAMEABLE = _SINGLETONS | _DROPPED | _READ | HOP_BY_HOP | {b"cookie", b"close"}
 """
@@ -185,10 +188,13 @@ class RequestParser:
                 raise HeadError(Reason.INVALID_HOST, "The Host field is missing or empty.")
         elif fields.chunked:
             raise HeadError(Reason.INVALID_FRAMING, "Transfer-Encoding is not part of HTTP/1.0.")
-        match = clean_target(target) if method in METHODS else None
-        if match is None:
-            return self._unusual_head(method, target, minor, fields)
-        return RequestHead(method, match[1], match[2] or b"", minor, fields.host, fields)
+        if method in METHODS:
+            if is_clean_path(target) is not None:
+                return RequestHead(method, target, b"", minor, fields.host, fields)
+            match = clean_target(target)
+            if match is not None:
+                return RequestHead(method, match[1], match[2] or b"", minor, fields.host, fields)
+        return self._unusual_head(method, target, minor, fields)
 
     def request_line(self, line: bytes) -> tuple[bytes, bytes, int]:
         """
@@ -293,6 +299,9 @@ class RequestParser:
             else:
                 values[name] = field.value
         fields.host = values.get(b"host", b"")
+        if values.keys().isdisjoint(_STEERING):
+            fields.relay = b"".join(relay)
+            return
         self._settle_framing(fields, values)
         self._settle_connection(fields, values, relay)
 

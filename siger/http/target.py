@@ -20,7 +20,12 @@ __all__ = ["normalise_path", "parse_authority", "split_target"]
 _SEGMENT = rb"A-Za-z0-9_~!$&'()*+,;=:@\[\]|\-"
 _QUERY = rb"(\?[!$-;=?-\[\]-~]*)?"
 
-clean_target = re.compile(rb"((?:/[" + _SEGMENT + rb"][" + _SEGMENT + rb".]*)+/?|/)" + _QUERY).fullmatch
+_CLEAN_PATH = rb"(?:/[" + _SEGMENT + rb"][" + _SEGMENT + rb".]*)+/?|/"
+
+is_clean_path = re.compile(_CLEAN_PATH).fullmatch
+"""A target that is a path in normal form, and no query."""
+
+clean_target = re.compile(rb"(" + _CLEAN_PATH + rb")" + _QUERY).fullmatch
 """A target that is in normal form already: groups are path and query. Dots may only follow something in a segment."""
 
 _any_target = re.compile(rb"(/[" + _SEGMENT + rb".%/]*)" + _QUERY).fullmatch
