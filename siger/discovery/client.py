@@ -200,16 +200,26 @@ class ConsulClient(BaseConsul):  # type: ignore[misc]
         return closed
 
 
+class QuietPool(HTTPConnectionPool):
+    """
+    Connections that do not log their beginnings and ends: with a query for each service they would fill the log.
+    """
+
+    def _factory(self, *arguments: Any) -> Any:  # type: ignore[override]  # a class in the pool, called like this
+        factory = super()._factory(*arguments)  # type: ignore[no-untyped-call]
+        factory.noisy = False
+        return factory
+
+
 def connect(reactor: Any, settings: Settings) -> ConsulClient:
     """
     A client for the agent that configuration names.
     """
     if settings.consul_address is None:
         raise ValueError("no consul_address is configured")
-    pool = HTTPConnectionPool(reactor)
+    pool = QuietPool(reactor)  # type: ignore[no-untyped-call]
     pool.maxPersistentPerHost = 256  # more than an agent lets one address have
     pool.cachedConnectionTimeout = 30
-    pool._factory.noisy = False  # Twisted has no public way to keep two lines per connection out of the log
     return ConsulClient(
         Agent(reactor, pool=pool, connectTimeout=CONNECT_TIMEOUT),
         reactor,

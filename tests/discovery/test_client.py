@@ -9,7 +9,9 @@ import os
 from consul.exceptions import ACLPermissionDenied, Timeout
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import Agent, HTTPConnectionPool
 
 from siger.config.settings import Address, ConsulSettings, Settings
 from siger.discovery.client import ConsulClient, NoLeader, connect
@@ -157,3 +159,32 @@ class ConnectTests(SynchronousTestCase):
         self.assertEqual(client.http.base_uri, "http://[2001:db8::1]:8501")
         self.assertEqual(reactor.tcpClients, [])
         self.successResultOf(client.close())
+
+    def lines_of_a_connection(self, reactor: MemoryReactorClock) -> int:
+        """
+        How many lines the reactor's one connection attempt logs as it starts and stops.
+        """
+        [(_, _, factory, _, _)] = reactor.tcpClients
+        events: list[LogEvent] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        factory.doStart()
+        factory.doStop()
+        return len(events)
+
+    def test_quiet(self) -> None:
+        """
+        Connections to Consul come and go without a line in the log.
+        """
+        reactor = MemoryReactorClock()
+        connect(reactor, Settings(consul_address=Address("127.0.0.1", 8500))).catalog.services()
+        self.assertEqual(self.lines_of_a_connection(reactor), 0)
+
+    def test_others_as_they_were(self) -> None:
+        """
+        What other clients in the process log is their affair.
+        """
+        connect(MemoryReactorClock(), Settings(consul_address=Address("127.0.0.1", 8500))).catalog.services()
+        reactor = MemoryReactorClock()
+        Agent(reactor, pool=HTTPConnectionPool(reactor)).request(b"GET", b"http://127.0.0.1:8500/")
+        self.assertEqual(self.lines_of_a_connection(reactor), 2)
