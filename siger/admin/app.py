@@ -106,8 +106,7 @@ class AdminApp:
         """
         The metrics, in the format that is asked for.
         """
-        accept = request.getHeader("Accept") or ""
-        content_type, document = self._metrics.exposition(accept)
+        content_type, document = self._metrics.exposition(_accept(request))
         return _answer(request, content_type, document)
 
     @app.route("/api/v1/status", methods=["GET"])
@@ -122,11 +121,11 @@ class AdminApp:
         A word for probes, or everything as JSON.
         """
         request.setResponseCode(status)
-        request.setHeader("Vary", "Accept")
+        request.setHeader(b"Vary", b"Accept")
         facts = self._facts
         if status == 503:
-            request.setHeader("Retry-After", "1")
-        if not _prefers_json(request.getHeader("Accept") or ""):
+            request.setHeader(b"Retry-After", b"1")
+        if not _prefers_json(_accept(request)):
             return _answer(request, "text/plain; charset=utf-8", b"OK" if status == 200 else facts.state.encode())
         details = {
             "status": "ok" if status == 200 else "unavailable",
@@ -145,10 +144,18 @@ def _answer(request: Any, content_type: str, body: bytes) -> bytes:
     """
     Answer with a document that is true only now. The length is said for the sake of HEAD.
     """
-    request.setHeader("Content-Type", content_type)
-    request.setHeader("Content-Length", str(len(body)))
-    request.setHeader("Cache-Control", "no-store")
+    request.setHeader(b"Content-Type", content_type.encode("ascii"))
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.setHeader(b"Cache-Control", b"no-store")
     return body
+
+
+def _accept(request: Any) -> str:
+    """
+    Which formats the client takes. The name is bytes as everywhere: Twisted looks names up in one table for both
+    types, where the two kinds of the same name meet, and C{python -b} complains.
+    """
+    return (request.getHeader(b"Accept") or b"").decode("latin-1")
 
 
 def _answer_json(request: Any, document: object) -> bytes:

@@ -250,7 +250,7 @@ class MemoryConsul:
         refused = self.refuse(request)
         if refused is None:
             request.setResponseCode(404)
-        return refused or b""
+        return whole(request, refused or b"")
 
     # How they are answered
 
@@ -262,7 +262,7 @@ class MemoryConsul:
         await self.hang(request)
         if refused is None:
             act()
-        return refused or b""
+        return whole(request, refused or b"")
 
     async def answer(self, request: IRequest, compute: Callable[[], Any]) -> bytes:
         """
@@ -270,14 +270,14 @@ class MemoryConsul:
         """
         refused = self.refuse(request)
         if refused is not None:
-            return refused
+            return whole(request, refused)
         self.blocked.add(request)
         request.notifyFinish().addBoth(lambda _: self.blocked.discard(request))
         await self.hang(request)
         await self.due(int(argument(request, "index") or 0), float((argument(request, "wait") or "300s")[:-1]))
         request.setHeader(b"X-Consul-Index", b"%d" % self.index)
         request.setHeader(b"X-Consul-Knownleader", b"true" if self.leader else b"false")
-        return json.dumps(compute()).encode()
+        return whole(request, json.dumps(compute()).encode())
 
     async def hang(self, request: IRequest) -> None:
         """
@@ -320,6 +320,14 @@ class MemoryConsul:
             request.setResponseCode(500)
             return b"No path to datacenter"
         return None
+
+
+def whole(request: IRequest, body: bytes) -> bytes:
+    """
+    A body, with its length in the head.
+    """
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    return body
 
 
 def argument(request: IRequest, name: str) -> str | None:
