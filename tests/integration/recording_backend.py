@@ -209,6 +209,13 @@ class RecordingBackend:
     def open_connections(self) -> list[Connection]:
         return [connection for connection in self.connections if not connection.closed]
 
+    @property
+    def used_connections(self) -> list[Connection]:
+        """
+        Those that have requests on record; others may be kept open by the gateway from before.
+        """
+        return [connection for connection in self.connections if connection.requests]
+
     def forget(self) -> None:
         """
         Start a new page: closed connections go, open ones keep only what is under way.

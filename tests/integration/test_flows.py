@@ -178,7 +178,7 @@ class BodyTests(FlowTestCase):
         statuses = [(one.status, one.value(b"content-length"), one.length) for one in client.reader.finals[:3]]
         self.assertEqual(statuses, [(200, b"77", 0), (204, None, 0), (304, b"99", 0)])
         self.assertEqual(json.loads(bytes(client.reader.finals[3].body))["target"], "/after")
-        self.assertEqual(len(self.backend.connections), 1)
+        self.assertEqual(len(self.backend.used_connections), 1)
 
     @in_loop
     async def test_http10(self) -> None:
@@ -254,7 +254,7 @@ class OrderTests(FlowTestCase):
             await client.send(get(b"/again/%d" % number))
             response = await self.response(client, number)
             self.assertEqual(json.loads(bytes(response.body))["target"], f"/again/{number}")
-        self.assertEqual(len(self.backend.connections), 1)
+        self.assertEqual(len(self.backend.used_connections), 1)
 
     @in_loop
     async def test_pool(self) -> None:
@@ -298,7 +298,7 @@ class OrderTests(FlowTestCase):
         self.assertEqual(response.value(b"connection"), b"close")
         self.assertTrue(await client.until_closed(5))
         self.assertEqual(len({one.target for one in self.backend.requests}), 2)
-        self.assertEqual(len(self.backend.connections), 2)
+        self.assertEqual(len(self.backend.used_connections), 2)
 
 
 class InterimTests(FlowTestCase):
