@@ -392,7 +392,9 @@ class ParserLintTests(Sources):
                 text = ast.unparse(node.args[0])
                 if re.search(r"(?<!\\)\$(?![^\[]*\])", text):
                     faults.append(f"{name}:{node.lineno} has a $")
-                if not re.search(r"\brb?['\"]|\bb['\"]", text):
+                if any(
+                    isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(node.args[0])
+                ):
                     faults.append(f"{name}:{node.lineno} is no bytes pattern")
         self.report(faults)
 
