@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from siger.errors import Reason
 from siger.http.body import encode_chunk
 from siger.http.date import date_line
-from siger.http.problem import send_problem
+from siger.http.problem import problem_body, send_problem
 from siger.proxy import websocket
 from siger.proxy.forwarding import request_head
 
@@ -212,7 +212,12 @@ class Exchange:
             held, self._held = self._held, None
             for piece in held:
                 connection.send_body(piece)
-        if not self._request_complete:
+        if self._request_complete:
+            return
+        # The instance may have begun to read slowly with what was held, or before that.
+        if connection.request_paused:
+            stream.pause_body()
+        else:
             stream.resume_body()
 
     def connect_failed(self, reason: Reason) -> None:
@@ -382,6 +387,9 @@ class Exchange:
             self._stream.abort_response()
             return
         self._status = reason.status
+        self._first_byte = monotonic()
+        if self._head.method != b"HEAD":
+            self._bytes_out = len(problem_body(reason, self._request_id))
         self._finish(reason)
         send_problem(self._stream, self._head.method, reason, self._request_id)
 

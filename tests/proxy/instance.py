@@ -19,10 +19,14 @@ __all__ = ["FakeInstance", "FakeWire"]
 class FakeWire:
     """
     One connection, from the instance's side.
+
+    @ivar host: whom it was made to.
     """
 
-    def __init__(self, factory: Any, handle: Any = None) -> None:
+    def __init__(self, factory: Any, host: str, handle: Any = None, stalled: bool = False) -> None:
+        self.host = host
         self.transport = FakeTransport(handle)
+        self.transport.stalled = stalled
         self.lost = False
         self._protocol = factory.buildProtocol(IPv4Address("TCP", "192.0.2.9", 80))
         self._protocol.makeConnection(self.transport)
@@ -76,17 +80,21 @@ class FakeInstance:
         """
         return len(self._reactor.tcpClients) - self._settled
 
-    def _next(self) -> tuple[Any, Any]:
+    def _next(self) -> tuple[str, Any, Any]:
         index = self._settled
         self._settled += 1
-        return self._reactor.tcpClients[index][2], self._reactor.connectors[index]
+        host, _, factory, *_ = self._reactor.tcpClients[index]
+        return host, factory, self._reactor.connectors[index]
 
-    def accept(self, handle: Any = None) -> FakeWire:
+    def accept(self, handle: Any = None, stalled: bool = False) -> FakeWire:
         """
         Let the oldest attempt succeed.
+
+        @param handle: what stands for the socket.
+        @param stalled: the instance does not read.
         """
-        factory, _ = self._next()
-        wire = FakeWire(factory, handle)
+        host, factory, _ = self._next()
+        wire = FakeWire(factory, host, handle, stalled)
         self.wires.append(wire)
         return wire
 
@@ -94,7 +102,7 @@ class FakeInstance:
         """
         Let the oldest attempt fail.
         """
-        factory, connector = self._next()
+        _, factory, connector = self._next()
         factory.clientConnectionFailed(connector, Failure(error))
 
     def settle(self) -> None:
