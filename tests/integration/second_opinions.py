@@ -8,6 +8,7 @@ are, or on their methods, targets and bodies, one of them can be made to see a r
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable
 
 import h11
@@ -121,7 +122,9 @@ def by_twisted(data: bytes) -> list[Summary]:
     """
     channel = _Channel()
     channel.makeConnection(StringTransport())
-    channel.dataReceived(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BytesWarning)  # twisted.web's own comparisons, under python -b
+        channel.dataReceived(data)
     return channel.found
 
 
