@@ -155,6 +155,7 @@ TEST = [
     "h11>=0.16",
     "httptools>=0.8",
     "hypothesis>=6.100",
+    "PyHamcrest>=2.0",  # Twisted's own reactor tests
     "setuptools>=77",
     "websockets>=13",
     "wheel>=0.43",
