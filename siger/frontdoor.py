@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import evolve
 
 from siger.errors import Reason
+from siger.http.date import date_line
 from siger.http.problem import send_problem
 from siger.http.request import METHODS
 from siger.policy.forwarded import Forwarding, is_loop
@@ -88,6 +89,8 @@ class FrontDoor:
             client = self._forwarding.client(stream.peer, owned)
             if b"via" in owned and is_loop(owned):
                 return self._answer(head, stream, Reason.LOOP_DETECTED, self._observer.unmatched, start, request_id)
+            if head.method == b"OPTIONS" and owned.get(b"max-forwards") == b"0":
+                return self._answer_options(head, stream, start, request_id)
         else:
             request_id = self._ids.new()
             client = stream.peer
@@ -127,7 +130,7 @@ class FrontDoor:
     ) -> Exchange | None:
         # Not below /services/: a configured route, or the gateway itself.
         unmatched = self._observer.unmatched
-        if head.method == b"OPTIONS" and (head.path == b"*" or head.fields.owned.get(b"max-forwards") == b"0"):
+        if head.path == b"*":
             return self._answer_options(head, stream, start, request_id)
         found = self._routes.find(head.host, head.path, head.method)
         if isinstance(found, tuple):
@@ -173,7 +176,7 @@ class FrontDoor:
 
     def _answer_options(self, head: RequestHead, stream: Stream, start: float, request_id: bytes) -> Exchange | None:
         # RFC 9110 section 9.3.7: of the server as a whole, or as the last one that the request may reach.
-        lines = b"Allow: %b\r\nX-Request-ID: %b\r\n" % (_ALLOW, request_id)
+        lines = b"Allow: %b\r\nX-Request-ID: %b\r\n%b" % (_ALLOW, request_id, date_line())
         stream.send_response(204, b"No Content", lines, None, b"", True)
         self._report(head, stream, 204, None, self._observer.unmatched, start, request_id, 0)
         return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 from siger.balancing.instances import Endpoint
 from siger.config.settings import ServiceSettings
 from siger.http.fields import drop_named
+from siger.http.grammar import decimal
 from siger.http.request import RequestFields, RequestHead
 from siger.policy.forwarded import Forwarding, via_line
 
@@ -62,10 +63,23 @@ def _gateway_lines(
 
 
 def _relayed(fields: RequestFields, settings: ServiceSettings) -> bytes:
-    if settings.forward_authorization or b"authorization" not in fields.owned:
+    dropped = [] if settings.forward_authorization else [b"authorization"]
+    added = b""
+    if b"max-forwards" in fields.owned:
+        added = _hops_left(fields.owned[b"max-forwards"])
+        dropped.append(b"max-forwards")
+    if fields.owned.keys().isdisjoint(dropped):
         return fields.relay
     lines = [line + b"\r\n" for line in fields.relay.split(b"\r\n") if line]
-    return b"".join(drop_named(lines, [b"authorization"]))
+    return b"".join(drop_named(lines, dropped)) + added
+
+
+def _hops_left(value: bytes) -> bytes:
+    # One hop less after this one (RFC 9110 section 7.6.2). What is no number is nobody's instruction.
+    try:
+        return b"Max-Forwards: %d\r\n" % max(0, decimal(value) - 1)
+    except ValueError:
+        return b""
 
 
 def _framing(head: RequestHead) -> bytes:

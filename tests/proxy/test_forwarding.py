@@ -189,6 +189,15 @@ class RequestHeadTests(SynchronousTestCase):
         withheld = lines_of(forward(parse(*head), ServiceSettings(forward_authorization=False)))
         self.assertEqual(withheld, {name: value for name, value in lines.items() if name != b"authorization"})
 
+    def test_max_forwards(self) -> None:
+        """
+        There is one hop less to go; what is no number is not passed on: D8.
+        """
+        for value, left in ((b"3", b"2"), (b"1", b"0"), (b"0", b"0"), (b"007", b"6"), (b"-1", None), (b"x", None)):
+            head = parse(b"OPTIONS / HTTP/1.1", b"Host: a.test", b"max-forwards: " + value, b"X-A: b")
+            lines = lines_of(forward(head))
+            self.assertEqual((lines.get(b"max-forwards"), lines[b"x-a"]), (left, b"b"), value)
+
     def test_withheld_nothing(self) -> None:
         """
         Where there are none, nothing is missing.
