@@ -114,6 +114,9 @@ class LocalApplication:
         observed = ObservedStream(stream, self._observer, route, head, request_id, client)
         channel = LocalChannel(self._site, head, observed, request_id, client)
         reason = self._objection(head)
+        if reason is None and template is None and head.fields.expect_continue:
+            # Nobody will read the body, so it is not asked for (RFC 9110 section 10.1.1).
+            reason = Reason.NO_ROUTE
         if reason is not None:
             channel.refuse(reason)
             return None

@@ -543,6 +543,14 @@ class BodyLimitTests(BridgeTestCase):
         self.assertEqual(self.stream.events, ["interim", "response"])
         self.assertIs(self.requests[0].getHeader(b"expect"), None)
 
+    def test_expect_continue_nowhere(self) -> None:
+        """
+        For a path that leads nowhere, no body is asked for: A34.
+        """
+        self.assertIs(self.send(b"POST /y HTTP/1.1", b"Expect: 100-continue\r\nContent-Length: 2"), None)
+        self.assertEqual(self.problem(), "no_route")
+        self.assertEqual((self.stream.status, self.stream.interim), (404, []))
+
     def test_body_that_fails(self) -> None:
         """
         A body that will never be complete is answered with its reason, and reaches no handler.
