@@ -1,13 +1,15 @@
 """
 A gateway passes bytes on; it does not keep them. Shown on its resident memory, while the other side is slow.
 
-C{SIGER_TEST_TRANSFER_MIB} sets how much is transferred at full speed: 256 by default, 10240 for the long run.
+With C{SIGER_TEST_LONG=1} the run is long: 10 GiB each way instead of 256 MiB, a minute with the slow reader instead of
+three seconds. It prints what it measured.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import Any, ClassVar
 
 import attrs
@@ -18,7 +20,9 @@ from tests.integration.recording_backend import Connection, answer
 from tests.integration.wire import Request
 
 MIB = 1 << 20
-TRANSFER = int(os.environ.get("SIGER_TEST_TRANSFER_MIB", "256")) * MIB
+LONG = os.environ.get("SIGER_TEST_LONG", "0") not in ("", "0")
+TRANSFER = (10240 if LONG else 256) * MIB
+TRICKLE_SECONDS = 60 if LONG else 3
 PIECE = bytes(MIB // 4)
 
 
@@ -30,10 +34,20 @@ class Watch:
 
     gateway: Any
     start: int = 0
+    began: float = attrs.Factory(time.monotonic)
 
     def __attrs_post_init__(self) -> None:
         self.gateway.forget_peak()
         self.start = self.gateway.rss()
+
+    def report(self, what: str) -> None:
+        """
+        Print, in a long run, what was measured.
+        """
+        if LONG:
+            start, peak, end = (size / MIB for size in (self.start, self.gateway.peak_rss(), self.gateway.rss()))
+            seconds = time.monotonic() - self.began
+            print(f"\n{what}: {seconds:.1f} s; RSS {start:.2f} MiB before, at most {peak:.2f}, {end:.2f} after")
 
     @property
     def risen(self) -> float:
@@ -90,6 +104,7 @@ class MemoryTests(FlowTestCase):
 
         watch = Watch(self.gateway)
         self.assertEqual(run_in_loop(download(), 600), TRANSFER)
+        watch.report(f"{TRANSFER} bytes down")
         self.assertLess(watch.risen, 8)
 
     def test_upload(self) -> None:
@@ -106,6 +121,7 @@ class MemoryTests(FlowTestCase):
 
         watch = Watch(self.gateway)
         self.assertEqual(run_in_loop(upload(), 600), b"%d" % TRANSFER)
+        watch.report(f"{TRANSFER} bytes up")
         self.assertLess(watch.risen, 8)
 
     def test_chunked_upload(self) -> None:
@@ -136,7 +152,7 @@ class MemoryTests(FlowTestCase):
             client = await self.connect(reading=False, window=16384)
             await client.send(get(b"/down?%d" % (512 * MIB)))
             connection, _ = await self.arrival(b"/down")
-            for _ in range(30):
+            for _ in range(TRICKLE_SECONDS * 10):
                 await client.read_some(1000)
                 await asyncio.sleep(0.1)
             waiting = connection.transport.get_write_buffer_size()
@@ -146,7 +162,8 @@ class MemoryTests(FlowTestCase):
 
         watch = Watch(self.gateway)
         received, waiting = run_in_loop(trickle())
-        self.assertGreater(received, 20_000)
+        watch.report(f"{received} bytes at 10 kB a second")
+        self.assertGreater(received, TRICKLE_SECONDS * 7_000)
         self.assertGreater(waiting, 0)
         self.assertLess(watch.risen, 4)
 
