@@ -219,7 +219,8 @@ class Channel:
                 raise HeadError(Reason.URI_TOO_LONG)
             if end - line_end > limits.header_bytes:
                 raise HeadError(Reason.HEADERS_TOO_LARGE)
-            raw = data[line_end + 2 : end]
+            # No slice may begin behind its end: compiled, that is an error.
+            raw = data[line_end + 2 : end] if line_end < end else b""
             if raw != self._raw:
                 self._fields = context.parser.fields(raw, self._fields)
                 self._raw = raw

@@ -388,9 +388,9 @@ class AccessLogTests(SynchronousTestCase):
         If a batch cannot be rendered its lines are counted as lost, and whoever finished a request does not notice.
         """
         for _ in range(512):
-            self.finish(status="not a number")
+            self.finish(first_byte=float("inf"))
         self.assertEqual(self.log.dropped, 512)
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
         self.finish()
         self.clock.advance(FLUSH_SECONDS)
         self.assertEqual(len(self.sink.batches), 1)
