@@ -79,11 +79,13 @@ class GatewayProcess:
 
     @ivar port: where it listens, on 127.0.0.1.
     @ivar directory: holds C{config.yaml}, C{access.log}, C{output.log} and the data directory.
+    @ivar options: further options of C{twistd}, to be added before the start.
     """
 
     def __init__(self, config: Mapping[str, Any], environment: Mapping[str, str] | None = None, port: int = 0) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="siger-test-"))
         self.port = port or free_port()
+        self.options: list[str] = []
         self._environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY), **(environment or {})}
         self._config = {
             "port": f"127.0.0.1:{self.port}",
@@ -99,10 +101,10 @@ class GatewayProcess:
         """
         file = self.directory / "config.yaml"
         file.write_text(yaml.safe_dump(self._config), "utf-8")
-        command = [sys.executable, "-c", _LAUNCH, str(_REPOSITORY / "twisted_plugins"), "-n", "--pidfile=", "siger"]
+        command = [sys.executable, "-c", _LAUNCH, str(_REPOSITORY / "twisted_plugins"), "-n", "--pidfile="]
         with (self.directory / "output.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, "--config", str(file)],
+                [*command, *self.options, "siger", "--config", str(file)],
                 cwd=_REPOSITORY,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
