@@ -50,16 +50,19 @@ class GatewayProcess(Service):
         reactor: Any,
         observer: object | None = None,
         handle: Callable[[int, Any], object] = signal.signal,
+        terminal: bool | None = None,
     ) -> None:
         """
         @param reactor: the reactor that will run it: L{IReactorCore} and L{IReactorFromThreads}.
         @param observer: where the log goes, or C{None} to leave that to the command line.
         @param handle: how to set a signal's handler.
+        @param terminal: whether somebody sits at a terminal; C{None} to find out.
         """
         self.gateway = gateway
         self._reactor = reactor
         self._observer = observer
         self._handle = handle
+        self._terminal = _at_terminal() if terminal is None else terminal
         self._privileged = False
 
     def setServiceParent(self, parent: Any) -> None:
@@ -110,8 +113,9 @@ class GatewayProcess(Service):
     def _handle_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handle(number, self._on_signal)
-        for number in (signal.SIGHUP, signal.SIGUSR1):
-            self._handle(number, self._on_rotation)
+        self._handle(signal.SIGUSR1, self._on_rotation)
+        # From a terminal, a hang-up says that it was closed, and ends what ran there.
+        self._handle(signal.SIGHUP, self._on_signal if self._terminal else self._on_rotation)
 
     def _on_rotation(self, number: int, frame: FrameType | None = None) -> None:
         """
@@ -138,6 +142,10 @@ class GatewayProcess(Service):
         self.log.info("stopping on {signal}", signal=name)
         with suppress(ReactorNotRunning):  # somebody stopped it in the same instant
             self._reactor.stop()
+
+
+def _at_terminal() -> bool:
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
 
 
 def _settle_memory() -> None:

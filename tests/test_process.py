@@ -128,7 +128,7 @@ class GatewayProcessTests(SynchronousTestCase):
         self.gateway = RecordingGateway()
         self.reactor = MemoryReactorClock()
         self.handlers = Handlers()
-        self.process = GatewayProcess(self.gateway, self.reactor, handle=self.handlers.handle)
+        self.process = GatewayProcess(self.gateway, self.reactor, handle=self.handlers.handle, terminal=False)
 
     def test_interface(self) -> None:
         """
@@ -187,7 +187,7 @@ class SignalTests(SynchronousTestCase):
         self.reactor = RunningReactor()
         self.gateway = RecordingGateway()
         self.log = RecordingLog()
-        self.process = GatewayProcess(self.gateway, self.reactor, self.log, self.handlers.handle)
+        self.process = GatewayProcess(self.gateway, self.reactor, self.log, self.handlers.handle, terminal=False)
         self.process.startService()
         self.assertEqual(self.handlers, {})
         self.reactor.start()
@@ -224,6 +224,15 @@ class SignalTests(SynchronousTestCase):
             self.log.clear()
             self.deliver(number)
             self.assertEqual((self.gateway.calls, self.log, self.reactor.stops), (["reopen"], ["reopen"], 0))
+
+    def test_hang_up(self) -> None:
+        """
+        From a terminal, SIGHUP says that it was closed, and stops the gateway.
+        """
+        self.process = GatewayProcess(self.gateway, self.reactor, self.log, self.handlers.handle, terminal=True)
+        self.process.startService()
+        self.deliver(signal.SIGHUP)
+        self.assertEqual(self.reactor.stops, 1)
 
     def test_alreadyStopping(self) -> None:
         """

@@ -56,7 +56,7 @@ def check(root: Node, faults: list[SettingError]) -> tuple[str, ...]:
     warnings = []
     for path, pattern, node in _walk(root, "", ""):
         if pattern in IGNORED and not _says_nothing(node):
-            warnings.append(f"{node.origin}: {path}: this version reads this setting and does not act on it yet")
+            warnings.append(f"{node.origin}: {path} is read, but this version does not act on it yet")
         allowed, missing = REFUSED.get(pattern, (None, ""))
         if missing and path not in known and not (isinstance(node, Scalar) and node.text == allowed):
             faults.append(SettingError(f"{missing} not supported by this version", path, node.origin))

@@ -223,7 +223,7 @@ def _log_for_twistd(parent: Mapping[str, Any], level: str) -> ApplicationLog | N
         return ApplicationLog(sys.stdout, level)
     if name == "-":
         return None  # twistd says that a daemon cannot do this, and ends.
-    file = LogFile.fromFullPath(name or _DEFAULT_LOG_FILE, defaultMode=_FILE_MODE)
+    file = LogFile.fromFullPath(name or _DEFAULT_LOG_FILE, rotateLength=None, defaultMode=_FILE_MODE)
     return ApplicationLog(cast(TextIO, file), level, human=False)
 
 

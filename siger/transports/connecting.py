@@ -36,7 +36,7 @@ class ClientConnection(Connection):
     """
     A connection being attempted, and then the connection.
 
-    @ivar connector: who is to be told; C{None} once the attempt has failed.
+    @ivar connector: who is to be told; C{None} once told of the end.
     @ivar _attempt: the connecting socket, until uvloop has it.
     """
 
@@ -163,7 +163,9 @@ class ClientConnection(Connection):
         was_connected = self.connected
         super()._finish(reason)
         if was_connected:
-            self.connector.connectionLost(reason)
+            # Let go of it: it holds this transport, and cycles have to wait for the collector.
+            connector, self.connector = self.connector, None
+            connector.connectionLost(reason)
 
     # Failure
 

@@ -41,11 +41,11 @@ START_TIMEOUT = 30.0
 
 def consul_program() -> str:
     """
-    The path of the program: C{SIGER_CONSUL}, else the one on C{PATH}, else the one that C{make tools} got.
+    The path of the program: C{SIGER_TEST_CONSUL}, else the one on C{PATH}, else the one that C{make tools} got.
     """
-    found = os.environ.get("SIGER_CONSUL") or shutil.which("consul") or (str(TOOLS) if TOOLS.exists() else "")
+    found = os.environ.get("SIGER_TEST_CONSUL") or shutil.which("consul") or (str(TOOLS) if TOOLS.exists() else "")
     if not found:
-        raise AssertionError("There is no consul to test with. Run `make tools`, or set SIGER_CONSUL to its path.")
+        raise AssertionError("There is no consul to test with. Run `make tools`, or set SIGER_TEST_CONSUL to its path.")
     return found
 
 
