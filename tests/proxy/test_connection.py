@@ -745,6 +745,19 @@ class TimeTests(SynchronousTestCase):
         upstream.connection.request_sent()
         self.times_out(upstream, recipient, 20)
 
+    def test_whole_request_read_late(self) -> None:
+        """
+        It does not begin anew when the last of it is read.
+        """
+        upstream = Upstream()
+        recipient = upstream.ask(request_open=True)
+        upstream.transport.stalled = True
+        upstream.connection.send_body(b"x" * 70000)
+        upstream.connection.request_sent()
+        upstream.owner.wait(15)
+        upstream.transport.flow()
+        self.times_out(upstream, recipient, 5)
+
     def test_slow_body(self) -> None:
         """
         A body may pause for so long between two pieces: C9.

@@ -205,6 +205,7 @@ class ResponseTests(_ExchangeMixin):
         wire.say(b"0\r\nX-T: u\r\n\r\n")
         self.assertEqual((asked.stream.body, asked.stream.trailers), (b"abcdef", b"X-T: u\r\n"))
         self.assertEqual(self.ended(world, 200).bytes_out, 6)
+        self.assertFalse(wire.transport.closed)
 
     def test_until_close(self) -> None:
         """
@@ -916,6 +917,7 @@ class UpgradeTests(_ExchangeMixin):
         self.assertTrue(stream.ended)
         record = self.ended(world, 101)
         self.assertEqual((record.bytes_in, record.bytes_out), (15, 13))
+        self.assertTrue(record.start <= record.first_byte <= record.now)
 
     def test_early_bytes(self) -> None:
         """

@@ -231,6 +231,7 @@ class RepetitionTests(SynchronousTestCase):
         first = forward(self.head(b"GET / HTTP/1.1"), settings := ServiceSettings())
         second = forward(self.head(b"PUT / HTTP/1.1"), settings, target=b"/y", request_id=b"other")
         self.assertEqual(second, first.replace(b"GET /x", b"PUT /y").replace(b": id\r\n", b": other\r\n"))
+        self.assertIs(self.fields.tail_key, settings)
 
     def test_other_service(self) -> None:
         """

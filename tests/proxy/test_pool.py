@@ -72,6 +72,7 @@ class _PoolMixin(SynchronousTestCase):
         Make a pool with these settings.
         """
         self.reactor = MemoryReactorClock()
+        self.reactor.advance(1000)
         self.instance = FakeInstance(self.reactor)
         self.deadlines = Deadlines(self.reactor)
         self.deadlines.start()

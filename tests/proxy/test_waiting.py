@@ -80,6 +80,7 @@ class WaitingLineTests(SynchronousTestCase):
         for seconds, expired in ((0.75, []), (0.5, [second]), (1.5, [second]), (0.5, [second, third])):
             self.later(seconds)
             self.assertEqual(self.expired, expired)
+            self.assertGreater(self.line.deadline, self.deadlines.now)
         self.assertIs(self.line.pop(), first)
         self.later(10)
         self.assertEqual(len(self.expired), 2)
@@ -104,6 +105,7 @@ class WaitingLineTests(SynchronousTestCase):
         self.line.remove(first)
         self.later(1.5)
         self.assertEqual(self.expired, [])
+        self.assertGreater(self.line.deadline, self.deadlines.now)
         self.later(0.75)
         self.assertEqual(self.expired, [third])
         self.later(1)
