@@ -155,7 +155,7 @@ class CommandLineTests(SynchronousTestCase):
         """
         path = self.write("registration: closed")
         self.assertEqual(0, self.siger("check", path))
-        self.assertTrue(self.err.startswith(f"warning: {path}:1: registration: "), self.err)
+        self.assertTrue(self.err.startswith(f"warning: {path}:1: registration is read"), self.err)
         self.assertIn("is valid", self.out)
 
     def test_check_environment(self) -> None:
