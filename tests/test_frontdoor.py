@@ -70,6 +70,7 @@ class House:
         stream = FakeStream()
         section = b"\r\n".join((b"Host: " + host, *lines))
         head = self._parser.head(b"%b %b HTTP/1.1" % (method, target), self._parser.fields(section))
+        self.fields = head.fields
         self.exchange = self.door(head, stream)
         return stream
 
@@ -247,6 +248,18 @@ class RoutesTests(_HouseMixin):
             house.world.instance.accept()
         house.world.later(5.5)
         self.assertEqual(stream.status, 504)
+
+    def test_made_once(self) -> None:
+        """
+        What a route makes of its service's settings is made once, so that heads written for it can be kept.
+        """
+        house = House(RouteSettings("echo", path="/v1"))
+        keys = []
+        for _ in range(2):
+            house.knock(b"/v1")
+            house.reached()
+            keys.append(house.fields.tail_key)
+        self.assertIs(keys[0], keys[1])
 
     def test_no_body_at_all(self) -> None:
         """

@@ -21,7 +21,6 @@ METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE
 """The methods that are forwarded."""
 
 _REFUSED_METHODS = frozenset((b"TRACE", b"TRACK", b"CONNECT"))
-_LONGEST_METHOD = 32
 _LONGEST_LINE = 16384
 
 _SINGLETONS = frozenset(
@@ -229,7 +228,7 @@ class RequestParser:
             return
         if is_token(method) is None:
             raise HeadError(Reason.MALFORMED_REQUEST, "The method is not a token.")
-        if method in _REFUSED_METHODS and len(method) <= _LONGEST_METHOD:
+        if method in _REFUSED_METHODS:
             raise HeadError(Reason.METHOD_NOT_ALLOWED)
         raise HeadError(Reason.METHOD_UNKNOWN)
 
