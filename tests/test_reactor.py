@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.reactors import IReactorInstaller, getReactorTypes
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectError, ConnectionLost
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFDSet,
@@ -33,7 +33,7 @@ from zope.interface.verify import verifyObject
 import siger
 from siger.reactor import UvloopReactor, install
 from tests.reactor_suites.suites import build_reactor
-from tests.transports.peers import DialingFactory, ServingFactory, global_reactor
+from tests.transports.peers import DialingFactory, ServingFactory, deaf_listener, global_reactor
 
 ROOT = Path(siger.__file__).parents[1]
 
@@ -265,6 +265,40 @@ class OpenThingsTests(SynchronousTestCase):
         serving.built[0].reason.trap(ConnectionLost)
         self.assertFalse(port.connected)
         self.assertEqual(reactor.transports, set())
+
+    def test_attempt_at_the_end(self) -> None:
+        """
+        A connection that is being attempted fails then.
+        """
+        reactor: Any = build_reactor(self)
+        dialing = DialingFactory(Told)
+        with deaf_listener() as number:
+            reactor.callWhenRunning(reactor.connectTCP, "127.0.0.1", number, dialing)
+            reactor.callLater(0.02, reactor.stop)
+            reactor.run(installSignalHandlers=False)
+        dialing.failures[0].trap(ConnectError)
+
+    def test_interrupted(self) -> None:
+        """
+        C{KeyboardInterrupt} in a protocol ends the loop, as it does on other reactors.
+        """
+
+        class Interrupting(Told):
+            reads_directly = True
+
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(b"x")
+
+            def dataReceived(self, data: bytes) -> None:
+                raise KeyboardInterrupt
+
+        reactor: Any = build_reactor(self)
+        port = reactor.listenTCP(0, ServingFactory(Interrupting), interface="127.0.0.1")
+        reactor.callWhenRunning(reactor.connectTCP, "127.0.0.1", port.getHost().port, DialingFactory(Interrupting))
+        self.assertRaises(KeyboardInterrupt, reactor.run, installSignalHandlers=False)
+        self.assertGreater(len(self.flushLoggedErrors(KeyboardInterrupt)), 0)
+        reactor.disconnectAll()
 
     def test_remove_all(self) -> None:
         """

@@ -5,7 +5,8 @@ Connections for the tests of transports: protocols that record, and raw sockets 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -23,6 +24,7 @@ __all__ = [
     "Recorder",
     "ServingFactory",
     "TransportTestCase",
+    "deaf_listener",
     "global_reactor",
     "raw_pair",
 ]
@@ -276,6 +278,20 @@ class TransportTestCase(TestCase):
                 quiet += 1
                 await self.pause(0.005)
         return sent
+
+
+@contextmanager
+def deaf_listener() -> Iterator[int]:
+    """
+    Listen on a port with a queue that is full, so that the kernel answers no more.
+    """
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
 
 
 def raw_pair() -> tuple[socket.socket, socket.socket]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import ExitStack
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -30,7 +31,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from siger.transports.listening import UNIXPort
-from tests.transports.peers import DialingFactory, DirectRecorder, Recorder, TransportTestCase
+from tests.transports.peers import DialingFactory, DirectRecorder, Recorder, TransportTestCase, deaf_listener
 from tests.transports.test_listening import DirectDialing, DirectServing
 
 
@@ -70,17 +71,11 @@ class ConnectTestCase(TransportTestCase):
 
     def deaf_listener(self) -> int:
         """
-        Listen with a queue that is full, so that the kernel answers no more.
+        Listen so that nobody can connect, until the test is over.
         """
-        listener = socket.create_server(("127.0.0.1", 0), backlog=0)
-        self.addCleanup(listener.close)
-        for _ in range(2):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(listener.getsockname())
-            self.addCleanup(filler.close)
-        number: int = listener.getsockname()[1]
-        return number
+        stack = ExitStack()
+        self.addCleanup(stack.close)
+        return stack.enter_context(deaf_listener())
 
 
 class ConnectTests(ConnectTestCase):

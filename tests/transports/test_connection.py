@@ -5,9 +5,12 @@ Tests for L{siger.transports.connection}.
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import select
 import socket
 from typing import Any
+from weakref import ref
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -25,7 +28,7 @@ from zope.interface.verify import verifyClass, verifyObject
 from siger.transports.clients import TCPClient
 from siger.transports.connection import Connection
 from siger.transports.serving import AcceptedConnection
-from tests.transports.peers import DirectRecorder, Recorder, TransportTestCase
+from tests.transports.peers import DialingFactory, DirectRecorder, HalfRecorder, Recorder, TransportTestCase
 
 INTERFACES = [
     IConsumer,
@@ -310,6 +313,40 @@ class LossTests(TransportTestCase):
         self.assertTrue(transport.disconnected)
         server.reason = Failure(ConnectionDone())
 
+    async def test_halves_lost_from_outside(self) -> None:
+        """
+        C{readConnectionLost} is the peer's end; C{writeConnectionLost} is the end of all.
+        """
+        reason = Failure(ConnectionLost())
+        server, client = await self.pair(HalfRecorder, HalfRecorder)
+        server.transport.readConnectionLost(reason)
+        self.assertEqual((server.halves, server.reason), (["read"], None))
+        client.transport.writeConnectionLost(reason)
+        self.assertIs(client.reason, reason)
+
+    async def test_no_cycles(self) -> None:
+        """
+        What belonged to a connection that is gone goes at once, without waiting for the collector of cycles.
+        """
+        gc.disable()
+        self.addCleanup(gc.enable)
+        port = self.listen(DirectRecorder)
+        dialing = DialingFactory(Recorder)
+        self.reactor.connectTCP("127.0.0.1", port.getHost().port, dialing)
+        await self.until(lambda: port.factory.built and dialing.built)
+        [server], [client] = port.factory.built, dialing.built
+        transports = [ref(server.transport), ref(client.transport)]
+        server.transport.registerProducer(server.transport, True)
+        server.transport.setTcpKeepAlive(True)
+        client.transport.write(b"x")
+        await self.until(lambda: server.data)
+        server.transport.unregisterProducer()
+        client.transport.loseConnection()
+        await self.until(lambda: server.reason and client.reason)
+        server.transport = client.transport = None
+        await self.pause(0.01)
+        self.assertEqual([transport() for transport in transports], [None, None])
+
     async def test_connection_lost_from_outside(self) -> None:
         """
         C{connectionLost} ends a connection at once, and only once.
@@ -326,8 +363,6 @@ def _wait_for_reset(descriptor: int) -> None:
     """
     Block until the kernel has seen a reset on a socket, of which it then still has bytes to read.
     """
-    import select
-
     poll = select.poll()
     poll.register(descriptor, 0)
     events = poll.poll(5000)
