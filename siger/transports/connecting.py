@@ -57,6 +57,13 @@ class ClientConnection(Connection):
         """
         return super().socket if self._attempt is None else self._attempt
 
+    @property
+    def writing(self) -> bool:
+        """
+        Whether something is under way: an attempt, or bytes that the kernel has not taken.
+        """
+        return self._attempt is not None or super().writing
+
     def _describe(self, prefix: str) -> str:
         """
         Name the protocol.

@@ -209,8 +209,6 @@ class Connection(Securing):
         """
         Tell the producer and the protocol, once, and let go of them.
         """
-        if self.disconnected:
-            return
         protocol, producer, was_connected = self._protocol, self.producer, self.connected
         self._detach()
         self._protocol = self.producer = None

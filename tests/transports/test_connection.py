@@ -95,7 +95,7 @@ class LoseConnectionTests(TransportTestCase):
 
     async def test_queued_bytes_arrive(self) -> None:
         """
-        Ten megabytes queued before the close arrive whole, at a peer that reads slowly.
+        Ten megabytes queued before the close arrive whole, and nothing more, at a peer that reads slowly.
         """
         server, raw = await self.raw_peer()
         server.transport.write(MANY)
@@ -103,6 +103,8 @@ class LoseConnectionTests(TransportTestCase):
         self.assertTrue(server.transport.disconnecting)
         await self.pause(0.02)
         self.assertIs(server.reason, None)
+        server.transport.write(b"late")
+        server.transport.writeSequence([b"late"])
         self.assertEqual(await self.read_all(raw, slowly=True), MANY)
         await server.lost
         server.reason.trap(ConnectionDone)

@@ -183,6 +183,20 @@ class PauseTests(TransportTestCase):
         transport.resumeProducing()
         self.assertEqual(server.data, b"")
 
+    async def test_resume_while_a_producer_finishes(self) -> None:
+        """
+        Nothing is delivered either while C{loseConnection} waits for a producer.
+        """
+        server, raw = await self.raw_peer()
+        server.transport.registerProducer(server, True)
+        server.transport.loseConnection()
+        server.transport.resumeProducing()
+        raw.send(b"too late")
+        await self.pause()
+        self.assertEqual((server.data, server.reason), (b"", None))
+        server.transport.unregisterProducer()
+        await server.lost
+
     async def test_other_names(self) -> None:
         """
         C{stopReading} and C{startReading} are the same, as protocols written for Twisted's transports expect.
