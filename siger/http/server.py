@@ -43,7 +43,7 @@ class ServerProtocol(Protocol):
         transport: Any = self.transport
         secure = ISSLTransport.providedBy(transport)
         self._channel = Channel(self.factory.context, transport, self._peer, secure)
-        self.dataReceived = self._channel.data_received  # type: ignore[method-assign]
+        self.dataReceived = self._channel.data_received  # type: ignore[method-assign]  # bound once, for speed
         transport.registerProducer(self, True)
 
     def readConnectionLost(self) -> None:

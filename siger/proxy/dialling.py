@@ -90,7 +90,7 @@ class UpstreamProtocol(TwistedProtocol):
         """
         transport: Any = self.transport
         self._connection = UpstreamConnection(self._dialler, transport, self._dialler.timeouts)
-        self.dataReceived = self._connection.data_received  # type: ignore[method-assign]
+        self.dataReceived = self._connection.data_received  # type: ignore[method-assign]  # bound once, for speed
         transport.registerProducer(self, True)
         self._dialler.dialled(self._factory, self._connection)
 

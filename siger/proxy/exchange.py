@@ -170,6 +170,7 @@ class Exchange:
         if pool is None:
             pool = self._context.make_pool(endpoint, self._service.settings)
             endpoint.pool = pool
+        # An endpoint knows its pool only as something to close: the type checker has to believe that it is ours.
         self._pool = pool  # type: ignore[assignment]
         # An upgrade takes its connection with it, so it gets one of its own.
         connection = None if self._upgrade else self._pool.checkout()  # type: ignore[union-attr]
