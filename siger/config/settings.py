@@ -9,6 +9,7 @@ service does not say for itself was taken from C{service_defaults}.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
@@ -21,12 +22,18 @@ __all__ = [
     "ConsulSettings",
     "Cors",
     "InstanceSettings",
+    "IssuerSettings",
+    "JwtKey",
     "Limits",
     "Listen",
+    "NatsSettings",
     "Network",
-    "OwnRateLimit",
+    "OwnCors",
+    "PublicKey",
     "RateLimit",
+    "RateLimits",
     "RouteSettings",
+    "SeedUser",
     "ServiceSettings",
     "Settings",
     "Timeouts",
@@ -82,17 +89,22 @@ class RateLimit:
     """
     A token bucket for each key.
 
-    @ivar key: what a bucket belongs to: C{client_ip} or C{user}.
+    @ivar requests_per_second: how fast a bucket fills, exactly as it was written.
+    @ivar burst: how many tokens it holds.
+    @ivar key: what a bucket belongs to; of several, each combination has its own: C{client_ip}, C{user} (the client's
+        address where there is none), C{route}, C{service}, C{claim:NAME} or C{header:NAME}, the header in lower case.
+    @ivar shadow: count what would be refused, and refuse nothing.
     """
 
-    requests_per_second: float = 100.0
+    requests_per_second: Fraction = Fraction(100)
     burst: int = 200
-    key: str = "client_ip"
+    key: tuple[str, ...] = ("client_ip",)
+    shadow: bool = False
 
 
-OwnRateLimit = RateLimit | Literal["off"] | None
+RateLimits = tuple[RateLimit, ...]
 """
-The limit of a service or a route: its own, none at all, or (C{None}) nothing said here.
+The limits that hold together: a request has to pass all of them; none of none.
 """
 
 
@@ -102,12 +114,111 @@ class Cors:
     Which pages of other origins may call the gateway from a browser.
 
     @ivar origins: whole origins as browsers send them, or C{("*",)}.
+    @ivar headers: request fields that pages may set, or C{("*",)}.
+    @ivar expose: response fields that pages may read besides the few that they always may.
+    @ivar max_age: seconds for which a browser may remember the answer to a preflight request.
     """
 
     origins: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
-    headers: tuple[str, ...] = ("Accept", "Authorization", "Content-Type", "X-Request-ID")
+    headers: tuple[str, ...] = ("Accept", "Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
+    expose: tuple[str, ...] = ("ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
     credentials: bool = False
+    max_age: int = 600
+
+
+OwnCors = Cors | Literal["off"] | None
+"""
+What a service or a route says of other origins: its own rules, none at all, or (C{None}) nothing.
+"""
+
+
+@frozen
+class JwtKey:
+    """
+    A secret that the gateway's own tokens are signed with, or were until lately.
+
+    @ivar kid: its name in the header of tokens (RFC 7515 section 4.1.4).
+    """
+
+    kid: str
+    secret: str = field(repr=False)
+
+
+@frozen
+class PublicKey:
+    """
+    A public key of an issuer.
+
+    @ivar kid: its name, or C{""} for the key of tokens that name none.
+    @ivar algorithm: the one algorithm that it may be used with, as C{RS256}, C{PS256}, C{ES256} or C{EdDSA}.
+    @ivar pem: the key.
+    """
+
+    kid: str
+    algorithm: str
+    pem: str
+
+
+@frozen
+class IssuerSettings:
+    """
+    Somebody else whose tokens are believed.
+
+    @ivar issuer: what C{iss} must be, character by character.
+    @ivar audience: what C{aud} must be, or must have among its members.
+    @ivar algorithms: the asymmetric algorithms that keys of C{jwks_url} may be used with.
+    @ivar keys: its keys, if they are configured.
+    @ivar jwks_url: where its keys are published (RFC 7517), or C{""}.
+    @ivar token_type: what C{typ} in a token's header must be, or C{""} for C{at+jwt}, C{JWT} or nothing.
+    @ivar user_claim: which claim has the user's id.
+    @ivar name_claim: which claim has the user's name; where it is missing, the id serves.
+    @ivar role_claim: which claim has the role, or a list of roles; dots lead into objects.
+    @ivar roles: what its roles are called here, by their names there; empty: as they are.
+    @ivar default_role: the role of a user without any that is known here, or C{""} to refuse such tokens.
+    @ivar max_lifetime: seconds between C{iat} and C{exp} above which a token is refused.
+    """
+
+    issuer: str
+    audience: str = "siger"
+    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    keys: tuple[PublicKey, ...] = ()
+    jwks_url: str = ""
+    token_type: str = ""
+    user_claim: str = "sub"
+    name_claim: str = "preferred_username"
+    role_claim: str = "role"
+    roles: Mapping[str, str] = field(factory=dict, hash=False)
+    default_role: str = "user"
+    max_lifetime: int = 86400
+
+
+@frozen
+class NatsSettings:
+    """
+    How the gateway presents itself to NATS, once C{nats_address} says where it is.
+
+    @ivar credentials: the path of a credentials file, or C{""}.
+    @ivar replicas: how many servers of a cluster keep each stream.
+    """
+
+    user: str = ""
+    password: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    credentials: str = ""
+    replicas: int = 1
+
+
+@frozen
+class SeedUser:
+    """
+    An account that is made when it does not exist: for demonstrations on one machine alone.
+    """
+
+    username: str
+    password: str = field(repr=False)
+    role: str = "user"
+    id: str = ""
 
 
 @frozen
@@ -177,7 +288,10 @@ class ServiceSettings:
     @ivar max_body: the largest request body, in bytes.
     @ivar host: the C{Host} an instance sees: C{preserve} (the client's), C{instance} (its address), or this very name.
     @ivar websocket: whether WebSocket upgrades are let through.
-    @ivar forward_authorization: whether instances see the client's C{Authorization}.
+    @ivar forward_authorization: whether instances see the client's C{Authorization}; C{None}: where the gateway does not
+        ask for a token itself.
+    @ivar rate_limit: its own limits, none of them for no limit; C{None}: those of the gateway.
+    @ivar cors: its own rules; C{None}: those of the gateway.
     """
 
     name: str = ""
@@ -185,14 +299,15 @@ class ServiceSettings:
     balancer: str = "round_robin"
     protocol: str = "http1"
     auth: Auth = "public"
-    rate_limit: OwnRateLimit = None
+    rate_limit: RateLimits | None = None
+    cors: OwnCors = None
     timeouts: Timeouts = Timeouts()
     max_connections: int = 256
     max_waiting: int = 1024
     max_body: int = 16 * GiB
     host: str = "preserve"
     websocket: bool = True
-    forward_authorization: bool = True
+    forward_authorization: bool | None = None
 
 
 @frozen
@@ -225,7 +340,9 @@ class RouteSettings:
     timeouts: Timeouts | None = None
     max_body: int | None = None
     encoded_slashes: str = "reject"
-    rate_limit: OwnRateLimit = None
+    rate_limit: RateLimits | None = None
+    cors: OwnCors = None
+    forward_authorization: bool | None = None
 
 
 @frozen
@@ -274,7 +391,13 @@ class Settings:
     @ivar jwt_expiration: minutes.
     @ivar access_log: a path, C{-} for standard output, or C{off}.
     @ivar drain_timeout: seconds that running exchanges get at shutdown.
-    @ivar rate_limit: the limit of every client, or C{None}.
+    @ivar rate_limit: the limits that hold where a service or a route has none of its own.
+    @ivar cors: the rules that hold where a service or a route has none of its own; C{None} for no other origins.
+    @ivar proxy_protocol: the networks whose connections begin with a PROXY protocol header.
+    @ivar jwt_keys: the first signs, all of them verify; without any, C{jwt_secret} does both.
+    @ivar issuers: whose tokens are believed besides the gateway's own.
+    @ivar roles: the roles that there are.
+    @ivar registration: who may create accounts: C{open}, C{admin} or C{closed}.
     @ivar warnings: what the operator should read in the log at start.
     """
 
@@ -289,9 +412,15 @@ class Settings:
     drain_timeout: float = 30.0
     workers: int = 1
     trusted_proxies: tuple[Network, ...] = ()
-    rate_limit: RateLimit | None = None
+    rate_limit: RateLimits = (RateLimit(),)
     cors: Cors | None = None
+    proxy_protocol: tuple[Network, ...] = ()
     registration: str = "open"
+    jwt_keys: tuple[JwtKey, ...] = ()
+    issuers: tuple[IssuerSettings, ...] = ()
+    roles: frozenset[str] = frozenset(("user", "admin"))
+    nats: NatsSettings = NatsSettings()
+    seed_users: tuple[SeedUser, ...] = ()
     consul: ConsulSettings = ConsulSettings()
     service_defaults: ServiceSettings = ServiceSettings()
     services: Mapping[str, ServiceSettings] = field(factory=dict, hash=False)

@@ -41,16 +41,25 @@ _DETAILS: dict[Reason, str] = {
     Reason.INVALID_FRAMING: "Where the request body ends is ambiguous.",
     Reason.INCOMPLETE_BODY: "The request body ended before its announced end.",
     Reason.INVALID_UPGRADE: "The WebSocket handshake lacks a field or has an invalid one.",
+    Reason.INVALID_FIELDS: "The errors member says which fields are wrong, and how.",
+    Reason.UNAUTHENTICATED: "This needs a token: send it as Authorization: Bearer TOKEN.",
+    Reason.INVALID_TOKEN: "The token is malformed, expired, revoked, or not from an issuer that is trusted here.",
+    Reason.INVALID_CREDENTIALS: "There is no account with this name and password.",
+    Reason.FORBIDDEN: "The role in the token does not allow this.",
+    Reason.REGISTRATION_CLOSED: "Accounts are created by administrators here.",
     Reason.NO_ROUTE: "No route matches this path.",
     Reason.UNKNOWN_SERVICE: "No service of this name is known here.",
     Reason.METHOD_NOT_ALLOWED: "The Allow field lists the methods for this path.",
     Reason.REQUEST_TIMEOUT: "The request did not arrive in time.",
+    Reason.USERNAME_TAKEN: "There is an account with this name; choose another.",
     Reason.BODY_TOO_LARGE: "The request body is larger than this path accepts.",
     Reason.URI_TOO_LONG: "The request target is longer than this gateway accepts.",
     Reason.UNSUPPORTED_MEDIA: "The request body has a type or coding this path does not accept.",
     Reason.EXPECTATION_FAILED: "The only expectation this gateway can meet is 100-continue.",
     Reason.MISDIRECTED: "The request is for a host this gateway does not serve.",
     Reason.UPGRADE_REQUIRED: "The Sec-WebSocket-Version field lists the versions that can be spoken here.",
+    Reason.RATE_LIMITED: "The RateLimit fields say which limit was met; try again after Retry-After seconds.",
+    Reason.TOO_MANY_ATTEMPTS: "Several attempts failed; try again after Retry-After seconds.",
     Reason.HEADERS_TOO_LARGE: "The request header section has too many or too large fields.",
     Reason.INTERNAL_ERROR: "The gateway failed; its log has more under the request id.",
     Reason.METHOD_UNKNOWN: "The request method is not implemented.",
@@ -58,12 +67,24 @@ _DETAILS: dict[Reason, str] = {
     Reason.NO_INSTANCE: "The service is known but none of its instances can be used now.",
     Reason.POOL_FULL: "The service has all the connections it may have; try again.",
     Reason.OVERLOADED: "The gateway has all the connections it may have; try again.",
+    Reason.BUSY: "More passwords are waiting to be checked than the gateway can take; try again.",
+    Reason.STORE_UNAVAILABLE: "The store of accounts cannot be reached now; try again.",
     Reason.STARTING: "The gateway is starting; try again.",
     Reason.DRAINING: "The gateway is shutting down; try again.",
     Reason.VERSION_UNSUPPORTED: "This gateway speaks HTTP/1.0 and HTTP/1.1.",
     Reason.LOOP_DETECTED: "The request has passed this gateway before.",
 }
 """What a client can do about a reason, where its title does not say."""
+
+_REALM = b'realm="siger"'
+_CHALLENGES: dict[Reason, bytes] = {
+    Reason.UNAUTHENTICATED: _REALM,
+    Reason.INVALID_CREDENTIALS: _REALM,
+    Reason.INVALID_TOKEN: _REALM
+    + b', error="invalid_token", error_description="The token is malformed, expired, revoked or not trusted"',
+    Reason.FORBIDDEN: _REALM + b', error="insufficient_scope"',
+}
+"""What C{WWW-Authenticate} says (RFC 6750 section 3). The same for all causes, so that a token cannot be probed."""
 
 _quote = json.encoder.encode_basestring_ascii
 _well_formed_id = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
@@ -93,6 +114,9 @@ def _render_lines(reason: Reason) -> bytes:
     ]
     if reason.proxy_error:
         lines.append(b"Proxy-Status: siger; error=" + reason.proxy_error.encode("ascii"))
+    challenge = _CHALLENGES.get(reason)
+    if challenge is not None:
+        lines.append(b"WWW-Authenticate: Bearer " + challenge)
     if reason is Reason.UPGRADE_REQUIRED:
         # The Upgrade field a 426 also needs is hop-by-hop, so it is the channel's to write.
         lines.append(b"Sec-WebSocket-Version: 13")
@@ -112,16 +136,17 @@ def phrase(status: int) -> bytes:
     return PHRASES.get(status, b"")
 
 
-def problem_body(reason: Reason, request_id: bytes, detail: str = "") -> bytes:
+def problem_body(reason: Reason, request_id: bytes, detail: str = "", members: bytes = b"") -> bytes:
     """
     Render a problem document.
 
     @param detail: a sentence for the client, from this program or its configuration and never from the request; the
         reason's own when empty.
+    @param members: more members of the JSON object, each with the comma before it (RFC 9457 section 3.2).
     """
     text = _quote(detail).encode("ascii") if detail else _DEFAULT_DETAILS[reason]
     identifier = _quote(request_id.decode("latin-1")).encode("ascii")
-    return b"".join((_HEADS[reason], text, _TAILS[reason], identifier, b"}\n"))
+    return b"".join((_HEADS[reason], text, _TAILS[reason], identifier, members, b"}\n"))
 
 
 def problem_lines(reason: Reason, request_id: bytes, allow: bytes = b"", retry_after: int = 1) -> bytes:
@@ -151,16 +176,18 @@ def send_problem(
     allow: bytes = b"",
     retry_after: int = 1,
     extra: bytes = b"",
+    members: bytes = b"",
 ) -> int:
     """
     Answer a request with a problem document.
 
     @param method: the request's: a response to HEAD says the length of a body it does not have.
     @param extra: more field lines, each ended by CRLF, made by the caller.
+    @param members: see L{problem_body}.
     @return: how many bytes of body were sent.
     """
     stream.reason = reason
-    body = problem_body(reason, request_id, detail)
+    body = problem_body(reason, request_id, detail, members)
     lines = date_line() + problem_lines(reason, request_id, allow, retry_after) + extra
     sent = b"" if method == b"HEAD" else body
     stream.send_response(reason.status, phrase(reason.status), lines, len(body), sent, True)
