@@ -1,0 +1,3 @@
+"""
+Accounts and tokens: who may come in.
+"""
