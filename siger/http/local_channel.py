@@ -193,7 +193,15 @@ class LocalChannel:
         else:
             self._flush(True)
 
-    def refuse(self, reason: Reason, detail: str = "", allow: bytes = b"", extra: bytes = b"") -> None:
+    def refuse(
+        self,
+        reason: Reason,
+        detail: str = "",
+        allow: bytes = b"",
+        extra: bytes = b"",
+        members: bytes = b"",
+        retry_after: int = 1,
+    ) -> None:
         """
         Answer with a problem document; if the head is out already, end so that the client can tell.
 
@@ -206,7 +214,8 @@ class LocalChannel:
         if self._sent_head:
             self._stream.abort_response()
         else:
-            send_problem(self._stream, self._head.method, reason, self._request_id, detail, allow, extra=extra)
+            method, request_id = self._head.method, self._request_id
+            send_problem(self._stream, method, reason, request_id, detail, allow, retry_after, extra, members)
 
     def loseConnection(self) -> None:
         """

@@ -26,7 +26,15 @@ __all__ = ["answer_errors", "refuse"]
 _log = Logger()
 
 
-def refuse(request: Any, reason: Reason, detail: str = "", allow: bytes = b"", extra: bytes = b"") -> bytes:
+def refuse(
+    request: Any,
+    reason: Reason,
+    detail: str = "",
+    allow: bytes = b"",
+    extra: bytes = b"",
+    members: bytes = b"",
+    retry_after: int = 1,
+) -> bytes:
     """
     Answer a request with a problem document.
 
@@ -34,28 +42,30 @@ def refuse(request: Any, reason: Reason, detail: str = "", allow: bytes = b"", e
     @param detail: a sentence for the client, never made of what it sent.
     @param allow: the methods the path has, for a 405.
     @param extra: more field lines, each ended by CRLF.
+    @param members: more members of the document; see L{problem_body}.
+    @param retry_after: seconds, for a 429 or 503.
     @return: what the handler shall return.
     """
     channel = getattr(request, "channel", None)
     if isinstance(channel, LocalChannel):
-        channel.refuse(reason, detail, allow, extra)
+        channel.refuse(reason, detail, allow, extra, members, retry_after)
         return b""
     if channel is None:
         return b""
-    return _refuse_elsewhere(request, reason, detail, allow, extra)
-
-
-def _refuse_elsewhere(request: Any, reason: Reason, detail: str, allow: bytes, extra: bytes) -> bytes:
-    """
-    The same in a site that is on a channel of C{twisted.web}'s own.
-    """
     identifier = request.getHeader(b"X-Request-ID") or b""
-    request.setResponseCode(reason.status)
-    for line in (problem_lines(reason, identifier, allow) + extra).split(b"\r\n"):
+    _set_head(request, reason.status, problem_lines(reason, identifier, allow, retry_after) + extra)
+    return problem_body(reason, identifier, detail, members)
+
+
+def _set_head(request: Any, status: int, lines: bytes) -> None:
+    """
+    Begin the response in a site that is on a channel of C{twisted.web}'s own.
+    """
+    request.setResponseCode(status)
+    for line in lines.split(b"\r\n"):
         name, _, value = line.partition(b": ")
         if name:
             request.responseHeaders.setRawHeaders(name, [value])
-    return problem_body(reason, identifier, detail)
 
 
 def answer_errors(app: Klein) -> None:

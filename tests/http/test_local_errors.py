@@ -60,6 +60,13 @@ class Shop:
         """
         return refuse(request, Reason.NO_INSTANCE, "All shelves are full.", extra=b"X-Shelves: 0\r\n")
 
+    @app.route("/wrong")
+    def wrong(self, request: Any) -> bytes:
+        """
+        Refuses, and says more.
+        """
+        return refuse(request, Reason.OVERLOADED, members=b',"errors":[1]', retry_after=7)
+
     @app.route("/late")
     def late(self, request: Any) -> Deferred[bytes]:
         """
@@ -180,6 +187,14 @@ class ProblemTests(SynchronousTestCase):
         self.assertEqual(document["detail"], "All shelves are full.")
         self.assertEqual(stream.fields()["x-shelves"], ["0"])
 
+    def test_refuse_with_members(self) -> None:
+        """
+        A handler adds members to the document, and says when to come back.
+        """
+        stream = self.send(b"GET", b"/wrong")
+        self.assertEqual(self.assert_problem(stream, Reason.OVERLOADED)["errors"], [1])
+        self.assertEqual(stream.fields()["retry-after"], ["7"])
+
     def test_refuse_to_head(self) -> None:
         """
         To HEAD the problem's head is sent alone.
@@ -229,4 +244,18 @@ class ElsewhereTests(SynchronousTestCase):
         self.assertIn(b"Allow: GET, HEAD, POST", head)
         self.assertIn(b"application/problem+json", head)
         self.assertIn(b'"reason":"method_not_allowed","request_id":"abc-1"', body)
+        protocol.connectionLost(None)
+
+    def test_members(self) -> None:
+        """
+        So are a document's further members, and the time to wait.
+        """
+        transport = StringTransport()
+        protocol = Site(Shop().app.resource(), reactor=Clock()).buildProtocol(None)
+        assert protocol is not None
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"GET /wrong HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head, _, body = transport.value().partition(b"\r\n\r\n")
+        self.assertIn(b"Retry-After: 7", head)
+        self.assertIn(b',"errors":[1]}', body)
         protocol.connectionLost(None)
