@@ -45,7 +45,7 @@ class CorsPolicy:
         """
         origins: tuple[str, ...] = settings.origins
         credentials: bool = settings.credentials
-        if credentials and "*" in (*origins, *settings.headers):
+        if credentials and ("*" in origins or "*" in settings.headers):
             raise ValueError('"*" and credentials do not go together')
         if "null" in origins:
             raise ValueError('"null" is the origin of any page that hides its own')
