@@ -20,6 +20,7 @@ from twisted.python.usage import Options as UsageOptions
 from siger import __version__
 from siger.config.default import write_default
 from siger.config.load import ConfigErrors, load
+from siger.config.secret import kept_secret, secrets_of
 from siger.config.settings import Settings
 from siger.gateway import Gateway
 from siger.observe.logging import log_for_command
@@ -66,14 +67,15 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         """
-        Read the configuration, or write the default one if there is none, before anything is listened on.
+        Read the configuration, or write the default one if there is none, before anything is listened on. Tokens are
+        signed from the first moment: a secret that is missing is made and kept here.
 
         @raise UsageError: with everything that is wrong with it.
         """
         path = Path(self["config"])
         try:
             write_default(path)
-            self.settings = load(path, {**self._environ, **self._overrides()})
+            self.settings = kept_secret(load(path, {**self._environ, **self._overrides()}))
         except OSError as error:  # a directory that may not be looked into
             raise UsageError(f"{path}: {error.strerror}") from error
         except ConfigErrors as errors:
@@ -97,6 +99,5 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if reactor is None:
         from twisted.internet import reactor
     settings = options.settings
-    secrets = [secret for secret in (settings.jwt_secret, settings.consul.token) if secret]
-    log = log_for_command(options.parent, settings.log_level, secrets)
+    log = log_for_command(options.parent, settings.log_level, secrets_of(settings))
     return GatewayProcess(Gateway(settings, reactor), reactor, log)

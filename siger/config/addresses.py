@@ -15,7 +15,19 @@ from siger.config.nodes import shorten
 from siger.config.section import InvalidError, Value
 from siger.config.settings import Address, Listen, Network
 
-__all__ = ["address", "consul", "host", "host_name", "instance_host", "listen", "nats", "network", "origin", "split"]
+__all__ = [
+    "address",
+    "consul",
+    "host",
+    "host_name",
+    "instance_host",
+    "is_loopback",
+    "listen",
+    "nats",
+    "network",
+    "origin",
+    "split",
+]
 
 IP = IPv4Address | IPv6Address
 
@@ -47,6 +59,14 @@ def host_name(characters: str) -> bool:
     Whether this is the name of a host, and not an address in one of its notations.
     """
     return _NAME.fullmatch(characters) is not None
+
+
+def is_loopback(name: str) -> bool:
+    """
+    Whether a host is this machine as only it can reach itself: 127.0.0.0/8, C{::1} or C{localhost}.
+    """
+    found = _ip(name)
+    return name.lower() == "localhost" if found is None else found.is_loopback
 
 
 def split(characters: str, default: int | None = None) -> tuple[str, int] | None:
@@ -203,7 +223,7 @@ def origin(value: Value) -> str:
     if characters == "*":
         return characters
     match = _ORIGIN.fullmatch(characters)
-    if match is None or split(match[2], 1) is None or (match[3] and not _port(match[3])):
+    if match is None or not _is_sent(match[2]) or (match[3] and not _port(match[3])):
         raise InvalidError(
             f"expected an origin such as https://app.example.com, in lower case and without a path, "
             f"got {shorten(characters)!r}"
@@ -211,3 +231,11 @@ def origin(value: Value) -> str:
     if match[3] == {"http": "80", "https": "443"}[match[1]]:
         raise InvalidError(f"browsers leave the port out of {shorten(characters)!r}; so must this")
     return characters
+
+
+def _is_sent(name: str) -> bool:
+    """
+    Whether a browser writes a host so: an IPv6 address in its shortest form (WHATWG URL, host serializing).
+    """
+    parts = split(name, 1)
+    return parts is not None and (":" not in parts[0] or str(_ip(parts[0])) == parts[0])

@@ -7,6 +7,8 @@ Messages about plain texts never repeat the text, since it could be a secret in 
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+from fractions import Fraction
 from typing import TypeVar
 
 from siger.config.nodes import Node, Scalar, Sequence, shorten
@@ -15,11 +17,13 @@ from siger.config.section import Decoder, InvalidError, Value, attempt, mismatch
 __all__ = [
     "boolean",
     "choice",
+    "exact",
     "integer",
     "is_off",
     "list_of",
     "number",
     "off_or",
+    "printable",
     "size",
     "text",
     "written",
@@ -45,6 +49,16 @@ def text(value: Value) -> str:
         found = _file_text(node)
     if any(character < " " or character == "\x7f" for character in found):
         raise InvalidError("holds a control character (a line break, perhaps)")
+    return found
+
+
+def printable(value: Value) -> str:
+    """
+    What goes into a header field or a query as it is.
+    """
+    found = text(value)
+    if not found.isascii() or " " in found:
+        raise InvalidError("holds a blank, or a character outside ASCII")
     return found
 
 
@@ -136,6 +150,22 @@ def number(low: float, high: float) -> Decoder[float]:
         found = float(_digits(value, wanted, _NUMBER))
         if not low <= found <= high:
             raise InvalidError(f"expected {wanted}, got {found:g}")
+        return found
+
+    return decode
+
+
+def exact(low: str, high: str) -> Decoder[Fraction]:
+    """
+    A number within bounds, exactly as it is written: one tenth is one tenth.
+    """
+    wanted = f"a number from {low} to {high}"
+
+    def decode(value: Value) -> Fraction:
+        digits = _digits(value, wanted, _NUMBER)
+        found = Fraction(Decimal(digits))
+        if not Fraction(low) <= found <= Fraction(high):
+            raise InvalidError(f"expected {wanted}, got {digits}")
         return found
 
     return decode

@@ -26,18 +26,42 @@ port: ":8080"
 # The Consul agent that knows your services. "" means no Consul: then only those under services: exist.
 consul_address: "localhost:8500"
 
-# The NATS server that keeps the job queue; "embedded" runs a bundled one; "" means no jobs. (Not used by this version.)
+# The NATS server that keeps accounts, revoked tokens and the job queue: host:port, several with commas between.
+# "embedded" runs a bundled one, with its files in data_dir; "" means none of all that.
 nats_address: "localhost:4222"
 
 # How much to log: debug, info, warn, error or critical.
 log_level: info
 
 # What tokens are signed with: at least 32 bytes that nobody else knows. This one was made at random for this file.
-# (Not used by this version.)
+# Several gateways need the same one. Left out, a random one is made, and kept in data_dir.
 jwt_secret: "@SECRET@"
 
-# How long a token is good for, in minutes. (Not used by this version.)
+# How long a token is good for, in minutes.
 jwt_expiration: 60
+
+# To change the secret without signing everybody out: secrets with names. The first signs, all of them verify, and
+# tokens without a name verify with jwt_secret, if that is still there.
+# jwt_keys:
+#   - {kid: "2027-01", secret: "${NEW_SECRET}"}
+#   - {kid: "2026-07", secret: "${OLD_SECRET}"}
+
+# Others whose tokens are believed, each with its keys, or with the URL where it publishes them.
+# issuers:
+#   - issuer: https://id.example.com/
+#     audience: siger               # what their tokens must be made out to
+#     jwks_url: https://id.example.com/.well-known/jwks.json
+#     algorithms: [RS256, PS256, ES256, EdDSA]
+#     token_type: ""                # the typ of their tokens; "" takes at+jwt, JWT or none
+#     user_claim: sub               # which claims have the user's id, name and role; a.b leads into objects
+#     name_claim: preferred_username
+#     role_claim: role
+#     roles: {administrators: admin} # what their roles are called here; those not named keep their names
+#     default_role: user            # of users without a role that is known here; "" refuses them
+#     max_lifetime: 86400           # seconds between the beginning and the end of a token
+#   - issuer: build-server
+#     keys:
+#       - {kid: k1, algorithm: ES256, file: keys/build-server.pem}  # or public_key: with the PEM text itself
 
 # The directory for what the gateway keeps.
 data_dir: ./data
@@ -55,18 +79,41 @@ workers: 1
 # X-Forwarded-For or Forwarded, which address a request came from.
 trusted_proxies: []
 
-# How often one client may call: on average, and at once. (Read but not enforced by this version.)
-# rate_limit: {requests_per_second: 100, burst: 200, key: client_ip}
+# The networks whose connections begin with a PROXY protocol header (version 1 or 2). From them it is required.
+proxy_protocol: []
 
-# Which web pages of other origins may call the gateway from a browser. (Read but not acted on by this version.)
+# How often one client may call: on average, and at once; or off. key says who shares a limit: client_ip, user, route,
+# service, claim:NAME or header:NAME, or several of them, as [user, route]. Clients make up header fields as they like,
+# so limit addresses beside them: a list of limits holds together. shadow: true only counts.
+rate_limit: {requests_per_second: 100, burst: 200, key: client_ip, shadow: false}
+
+# Which web pages of other origins may call the gateway from a browser. Left out: none.
 # cors:
 #   origins: ["http://localhost:3000"]
 #   methods: [GET, POST, PUT, DELETE, OPTIONS, PATCH]
-#   headers: [Accept, Authorization, Content-Type, X-Request-ID]
-#   credentials: true
+#   headers: [Accept, Authorization, Content-Type, Idempotency-Key, X-Request-ID]
+#   expose: [ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID]
+#   credentials: true             # whether browsers send cookies along
+#   max_age: 600                  # how many seconds browsers remember the answer
 
-# Who may create accounts: open for everyone, admin for admins, closed for nobody. (Not used by this version.)
-# registration: open
+# Who may create accounts: open for everyone, admin for admins, closed for nobody.
+registration: open
+
+# Roles besides user and admin. Those that an auth below asks for need not be named here.
+roles: []
+
+# Accounts for a demonstration: made when they do not exist, on a gateway that only listens on 127.0.0.1.
+# seed_users:
+#   - {username: admin, password: admin123, role: admin, id: "1"}
+
+# How the gateway presents itself to the NATS server: with user and password, a token, or a file of credentials.
+nats:
+  user: ""
+  password: ""
+  token: ""
+  credentials: ""
+  # How many servers of a cluster keep a copy of everything.
+  replicas: 1
 
 # How Consul is used.
 consul:
@@ -84,7 +131,8 @@ consul:
 
 # What every service gets unless it says otherwise below, those that only Consul knows included.
 service_defaults:
-  # Who may call: public is everyone. (This version knows nothing else.)
+  # Who may call: public is everyone, user whoever has a token, and a list of roles, as [operator], whoever has one of
+  # them. admin may do everything.
   auth: public
   # Which instance gets the next request: round_robin, random, least_connections or p2c (the better of two).
   balancer: round_robin
@@ -99,19 +147,26 @@ service_defaults:
   max_body: 16 GiB
   # The Host that instances see: preserve (the client's), instance (its own address), or a name.
   host: preserve
-  # Whether WebSocket connections are let through, and whether instances see the client's Authorization.
+  # Whether WebSocket connections are let through.
   websocket: true
-  forward_authorization: true
+  # Whether instances see the client's Authorization. Left out: where auth is public.
+  # forward_authorization: true
+  # Limits and origins instead of those above, or off for none.
+  # rate_limit: {requests_per_second: 1000, key: [user, service]}
+  # cors: {origins: ["https://app.example.com"]}
 
 # Services, reached at /services/NAME/. A name that Consul knows too has the instances of both.
 services: {}
 #  echo:
 #    instances: ["127.0.0.1:9001", {address: 127.0.0.1, port: 9002, weight: 2}]
 #    balancer: least_connections
+#    auth: user
+#    rate_limit: [{requests_per_second: 50, key: user}, {requests_per_second: 5000, key: service}]
 
 # More ways to services: by host, path and method. strip takes the beginning off the path, rewrite puts another there.
 routes: []
 #  - {host: api.example.com, path: /v1/, methods: [GET, POST], service: echo, strip: /v1}
+#  - {path: /v1/reports, service: echo, auth: [auditor], cors: off, rate_limit: off, forward_authorization: true}
 
 # What clients may cost, in bytes, numbers and seconds.
 limits:

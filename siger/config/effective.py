@@ -5,20 +5,25 @@ Settings back to YAML, to show what a file and an environment come to.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Context
+from fractions import Fraction
 from typing import Any
 
 import attrs
 import yaml
 
-from siger.config.settings import Address, RouteSettings, Settings
+from siger.config.settings import Address, IssuerSettings, PublicKey, RouteSettings, SeedUser, Settings
 
 __all__ = ["REDACTED", "effective"]
 
 REDACTED = "(redacted)"
 
-_SECRETS = ("jwt_secret", "token")
+_SECRETS = ("jwt_secret", "token", "secret", "password")
 _DERIVED = ("listen", "name", "warnings")
 _UNSAID = ("", ())
+_TERSE = (RouteSettings, IssuerSettings, PublicKey, SeedUser)
+_KEPT = ("rate_limit", "default_role")
+_EXACT = Context(prec=60)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -30,12 +35,23 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _number(dumper: yaml.SafeDumper, value: Fraction) -> yaml.ScalarNode:
+    """
+    A fraction, which was a decimal number when it was written.
+    """
+    decimal = _EXACT.divide(_EXACT.create_decimal(value.numerator), _EXACT.create_decimal(value.denominator))
+    kind = "int" if value.denominator == 1 else "float"
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", f"{decimal:f}")
+
+
+_Dumper.add_representer(Fraction, _number)
+
+
 def effective(settings: Settings) -> str:
     """
     All settings as YAML under the keys of the file, without the secrets. It can be read again.
     """
     tree = {"port": str(settings.listen), "consul_address": "", **_fields(settings)}
-    tree["rate_limit"] = tree.get("rate_limit", "off")
     tree["cors"] = tree.get("cors", "off")
     tree["service_defaults"].pop("instances")
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
@@ -50,9 +66,16 @@ def _fields(value: Any) -> dict[str, Any]:
         field = getattr(value, key)
         if key in _SECRETS:
             field = REDACTED if field else None
-        if key not in _DERIVED and not (field is None or (isinstance(value, RouteSettings) and field in _UNSAID)):
-            found[key] = _plain(field)
+        if key not in _DERIVED and not _is_unsaid(value, key, field):
+            found["public_key" if key == "pem" else key] = "off" if key == "rate_limit" and not field else _plain(field)
     return found
+
+
+def _is_unsaid(value: Any, key: str, field: Any) -> bool:
+    """
+    Whether a field is one of those that are left out where they say nothing.
+    """
+    return field is None or (isinstance(value, _TERSE) and key not in _KEPT and field in _UNSAID)
 
 
 def _plain(value: Any) -> Any:
@@ -71,4 +94,4 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
-    return value if isinstance(value, str | int) else str(value)
+    return value if isinstance(value, str | int | Fraction) else str(value)

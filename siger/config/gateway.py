@@ -5,19 +5,27 @@ The keys at the top of the file, and the small sections that belong to the gatew
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from attrs import evolve
 
 from siger.config import addresses
-from siger.config.decode import boolean, choice, integer, list_of, number, off_or, size, text
-from siger.config.nodes import Mapping, Sequence
+from siger.config.consul import consul
+from siger.config.cors import cors
+from siger.config.decode import choice, integer, list_of, number, off_or, size, text
+from siger.config.issuers import issuers
+from siger.config.nats import nats
+from siger.config.nodes import Mapping, Scalar
+from siger.config.ratelimit import rate_limits
+from siger.config.roles import role, roles_of
 from siger.config.routes import routes
-from siger.config.secret import SAMPLE_WARNING, checked_secret, is_published
+from siger.config.secret import SAMPLE_UNUSED, SAMPLE_WARNING, is_published
 from siger.config.section import Decoder, InvalidError, Section, Value
+from siger.config.seeds import seed_users
 from siger.config.services import service_defaults, services
-from siger.config.settings import ConsulSettings, Cors, Limits, Settings
-from siger.config.shared import SECONDS, methods, rate_limit, service_name, token
+from siger.config.settings import Limits, Settings
+from siger.config.shared import SECONDS
+from siger.config.signing import jwt_keys, jwt_secret
 
 __all__ = ["gateway"]
 
@@ -45,9 +53,9 @@ def gateway(value: Value) -> Settings:
     Everything, from the root of the tree.
     """
     section = Section(value)
-    found = _sections(section, _scalars(section, Settings()))
+    found = _people(section, _sections(section, _scalars(section, Settings())))
     section.finish()
-    return found
+    return evolve(found, warnings=_sample_warnings(section, found))
 
 
 def _scalars(section: Section, base: Settings) -> Settings:
@@ -55,21 +63,19 @@ def _scalars(section: Section, base: Settings) -> Settings:
     The keys that have one value.
     """
     take = section.take
-    warnings: list[str] = []
     return evolve(
         base,
         listen=take("port", addresses.listen, base.listen),
         consul_address=take("consul_address", addresses.consul, base.consul_address),
         nats_address=take("nats_address", addresses.nats, base.nats_address),
         log_level=take("log_level", _log_level, base.log_level),
-        jwt_secret=take("jwt_secret", lambda value: _secret(value, warnings), base.jwt_secret),
+        jwt_secret=take("jwt_secret", jwt_secret, base.jwt_secret),
         jwt_expiration=take("jwt_expiration", integer(1, 525600), base.jwt_expiration),
         data_dir=take("data_dir", lambda value: Path(_some(value)), base.data_dir),
         access_log=take("access_log", off_or(_some, "off"), base.access_log),
         drain_timeout=take("drain_timeout", number(0, 3600), base.drain_timeout),
         workers=take("workers", integer(1, 1024), base.workers),
         registration=take("registration", _REGISTRATION, base.registration),
-        warnings=tuple(warnings),
     )
 
 
@@ -82,9 +88,11 @@ def _sections(section: Section, base: Settings) -> Settings:
     found = evolve(
         base,
         trusted_proxies=take("trusted_proxies", list_of(addresses.network), base.trusted_proxies),
-        rate_limit=take("rate_limit", off_or(rate_limit, None), base.rate_limit),
-        cors=take("cors", off_or(_cors, None), base.cors),
-        consul=take("consul", _consul, base.consul),
+        proxy_protocol=take("proxy_protocol", list_of(addresses.network), base.proxy_protocol),
+        rate_limit=take("rate_limit", rate_limits, base.rate_limit),
+        cors=take("cors", off_or(cors, None), base.cors),
+        consul=take("consul", consul, base.consul),
+        nats=take("nats", nats(base.nats_address), base.nats),
         limits=take("limits", _limits, base.limits),
         service_defaults=defaults,
         services=take("services", services(defaults), base.services),
@@ -105,6 +113,39 @@ def _known(section: Section, found: Settings) -> set[str] | None:
     return set(node.entries) if isinstance(node, Mapping) else set()
 
 
+def _people(section: Section, base: Settings) -> Settings:
+    """
+    The keys that are about who somebody is, once all roles have been named.
+    """
+    take = section.take
+    found = evolve(
+        base,
+        jwt_keys=take("jwt_keys", jwt_keys, base.jwt_keys),
+        roles=roles_of(base, take("roles", list_of(role), ())),
+    )
+    named_in = ("roles", "service_defaults", "services", "routes")
+    wrong = any(fault.path.startswith(named_in) for fault in section.value.faults)
+    known = None if wrong else found.roles
+    return evolve(
+        found,
+        issuers=take("issuers", issuers(known), base.issuers),
+        seed_users=take("seed_users", seed_users(found, known), base.seed_users),
+    )
+
+
+def _sample_warnings(section: Section, found: Settings) -> tuple[str, ...]:
+    """
+    What to say of a secret that was published and is left out.
+    """
+    if found.jwt_secret or "jwt_secret" not in section:
+        return ()
+    value = section.at("jwt_secret")
+    if not isinstance(value.node, Scalar) or not is_published(value.node.verbatim or value.node.text):
+        return ()
+    message = SAMPLE_UNUSED if found.jwt_keys else SAMPLE_WARNING
+    return (f"{value.node.origin}: {value.path}: {message}",)
+
+
 def _log_level(value: Value) -> str:
     level = _LOG_LEVELS(value)
     return "warn" if level == "warning" else level
@@ -120,70 +161,9 @@ def _some(value: Value) -> str:
     return found
 
 
-def _secret(value: Value, warnings: list[str]) -> str:
-    found = text(value)
-    if is_published(found):
-        warnings.append(f"{value.node.origin}: {value.path}: {SAMPLE_WARNING}")
-        return ""
-    return checked_secret(found)
-
-
 def _limits(value: Value) -> Limits:
     section = Section(value)
     base = Limits()
     found = {key: section.take(key, decoder, getattr(base, key)) for key, decoder in _LIMITS.items()}
     section.finish()
     return Limits(**found)
-
-
-def _cors(value: Value) -> Cors:
-    section = Section(value)
-    base = Cors()
-    found = Cors(
-        origins=section.take("origins", list_of(addresses.origin), base.origins),
-        methods=section.take("methods", methods, base.methods),
-        headers=section.take("headers", list_of(token), base.headers),
-        credentials=section.take("credentials", boolean, base.credentials),
-    )
-    section.finish()
-    section.need("origins")
-    if found.credentials and "*" in (*found.origins, *found.headers):
-        section.at("credentials").report('"*" and credentials do not go together: any page could act as its visitor')
-    return found
-
-
-def _consul(value: Value) -> ConsulSettings:
-    section = Section(value)
-    take = section.take
-    base = ConsulSettings()
-    found = ConsulSettings(
-        expose=take("expose", _expose, base.expose),
-        token=take("token", _printable, base.token),
-        datacenter=take("datacenter", _printable, base.datacenter),
-        register=take("register", boolean, base.register),
-        stale=take("stale", boolean, base.stale),
-        address=take("address", _own_address, base.address),
-        tags=take("tags", list_of(text), base.tags),
-    )
-    section.finish()
-    return found
-
-
-def _expose(value: Value) -> Literal["all", "tagged"] | frozenset[str]:
-    if isinstance(value.node, Sequence):
-        return frozenset(list_of(lambda item: service_name(text(item)))(value))
-    return "all" if choice("all", "tagged")(value) == "all" else "tagged"
-
-
-def _printable(value: Value) -> str:
-    """
-    What goes into a header field or a query as it is.
-    """
-    found = text(value)
-    if not found.isascii() or " " in found:
-        raise InvalidError("holds a blank, or a character outside ASCII")
-    return found
-
-
-def _own_address(value: Value) -> str:
-    return addresses.host(value) if text(value) else ""

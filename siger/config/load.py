@@ -24,7 +24,8 @@ MAX_BYTES = 1024 * 1024
 
 def load(path: Path, environ: Variables[str, str]) -> Settings:
     """
-    Read a configuration. Nothing is written, and nothing but the file is looked at.
+    Read a configuration. Nothing is written, and nothing is looked at but the file, and those of public keys that it
+    names.
 
     @param environ: the variables that C{${VAR}} stands for, and the C{SIGER_*} ones that override keys.
     @raise ConfigErrors: when anything is wrong with it; it has all that is.
@@ -35,10 +36,10 @@ def load(path: Path, environ: Variables[str, str]) -> Settings:
     environment.override(root, environ, faults)
     tree = expand(root, environ, faults)
     settings = gateway(Value(tree, "", faults))
-    warnings = support.check(tree, faults)
+    support.check(tree, faults)
     if faults:
         raise ConfigErrors(faults)
-    return evolve(settings, warnings=(*settings.warnings, *warnings, *_advice(settings)))
+    return evolve(settings, warnings=(*settings.warnings, *_advice(settings)))
 
 
 def _root(path: Path, faults: list[SettingError]) -> Mapping:
@@ -79,11 +80,22 @@ def _advice(settings: Settings) -> list[str]:
     What is allowed and probably not meant.
     """
     found = [
-        f"trusted_proxies: {network} trusts every client to say which address it has"
-        for network in settings.trusted_proxies
+        f"{key}: {network} trusts every client to say which address it has"
+        for key in ("trusted_proxies", "proxy_protocol")
+        for network in getattr(settings, key)
         if network.prefixlen == 0
     ]
     if settings.consul_address is None:
         lonely = [service.name for service in settings.services.values() if not service.instances]
         found += [f"services.{name}: has no instances, and there is no Consul to know any" for name in lonely]
-    return found
+    return found + _advice_on_sharing(settings)
+
+
+def _advice_on_sharing(settings: Settings) -> list[str]:
+    """
+    The same about gateways that have their accounts in common.
+    """
+    unsigned = not settings.jwt_secret and not settings.jwt_keys and not settings.warnings
+    if unsigned and settings.nats_address not in ("", "embedded"):
+        return ["jwt_secret: is not set, so other gateways do not know the random secret that this one makes and keeps"]
+    return []

@@ -11,12 +11,15 @@ import re
 from collections.abc import Callable, Set
 
 from siger.config.addresses import host, host_name
-from siger.config.decode import choice, list_of, text
+from siger.config.cors import own_cors
+from siger.config.decode import boolean, choice, list_of, text
 from siger.config.nodes import shorten
+from siger.config.ratelimit import rate_limits
+from siger.config.roles import auth
 from siger.config.section import Decoder, InvalidError, Section, Value, suggestion
 from siger.config.services import MAX_BODY
 from siger.config.settings import RouteSettings, ServiceSettings
-from siger.config.shared import auth, methods, own_rate_limit, service_name, timeouts
+from siger.config.shared import methods, service_name, timeouts
 
 __all__ = ["routes"]
 
@@ -95,7 +98,9 @@ class _Route:
             timeouts=take("timeouts", timeouts(base), None),
             max_body=take("max_body", MAX_BODY, None),
             encoded_slashes=take("encoded_slashes", choice("reject", "keep"), "reject"),
-            rate_limit=take("rate_limit", own_rate_limit, None),
+            rate_limit=take("rate_limit", rate_limits, None),
+            cors=take("cors", own_cors, None),
+            forward_authorization=take("forward_authorization", boolean, None),
         )
         self.section.finish()
         self._complete(route)

@@ -18,7 +18,15 @@ from siger.config.nodes import ConfigErrors, Origin, SettingError
 from siger.config.section import InvalidError
 from siger.config.settings import Settings
 
-__all__ = ["MIN_BYTES", "SAMPLE_WARNING", "checked_secret", "is_published", "kept_secret"]
+__all__ = [
+    "MIN_BYTES",
+    "SAMPLE_UNUSED",
+    "SAMPLE_WARNING",
+    "checked_secret",
+    "is_published",
+    "kept_secret",
+    "secrets_of",
+]
 
 MIN_BYTES = 32
 """
@@ -26,6 +34,7 @@ RFC 7518 section 3.2: a key for HS256 has at least 256 bits.
 """
 
 SAMPLE_WARNING = "this is a published sample; a random secret is used instead, kept in jwt_secret under data_dir"
+SAMPLE_UNUSED = "this is a published sample, which is not used; jwt_keys are"
 
 _PUBLISHED = re.compile(
     r"default-very-secure.*"
@@ -55,12 +64,12 @@ def checked_secret(secret: str) -> str:
 
 def kept_secret(settings: Settings) -> Settings:
     """
-    The same settings, with a secret in any case: the configured one, or the random one that is kept in C{data_dir}. It
-    is made the first time.
+    The same settings, with something to sign with in any case: the configured keys or secret, or a random secret that
+    is kept in C{data_dir}. It is made the first time.
 
     @raise ConfigErrors: when it cannot be read or made.
     """
-    if settings.jwt_secret:
+    if settings.jwt_secret or settings.jwt_keys:
         return settings
     path = settings.data_dir / "jwt_secret"
     try:
@@ -71,3 +80,13 @@ def kept_secret(settings: Settings) -> Settings:
     except (OSError, UnicodeDecodeError, InvalidError) as error:
         message = f"no secret can be kept here: {getattr(error, 'strerror', None) or error}"
         raise ConfigErrors([SettingError(message, "jwt_secret", Origin(str(path)))]) from error
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """
+    Everything that must never be seen in a log.
+    """
+    found = [settings.jwt_secret, settings.consul.token, settings.nats.password, settings.nats.token]
+    found += [key.secret for key in settings.jwt_keys]
+    found += [user.password for user in settings.seed_users]
+    return tuple(filter(None, found))

@@ -9,11 +9,14 @@ from collections.abc import Mapping as Settled
 from attrs import evolve
 
 from siger.config.addresses import host_name, instance_host, split
+from siger.config.cors import own_cors
 from siger.config.decode import boolean, choice, integer, list_of, size, text, written
 from siger.config.nodes import Mapping, shorten
+from siger.config.ratelimit import rate_limits
+from siger.config.roles import auth
 from siger.config.section import Decoder, InvalidError, Section, Value
 from siger.config.settings import InstanceSettings, ServiceSettings
-from siger.config.shared import auth, own_rate_limit, service_name, timeouts
+from siger.config.shared import service_name, timeouts
 
 __all__ = ["MAX_BODY", "service_defaults", "services"]
 
@@ -65,7 +68,8 @@ def _common(section: Section, base: ServiceSettings) -> ServiceSettings:
         balancer=take("balancer", _BALANCERS, base.balancer),
         protocol=take("protocol", _PROTOCOLS, base.protocol),
         auth=take("auth", auth, base.auth),
-        rate_limit=take("rate_limit", own_rate_limit, base.rate_limit),
+        rate_limit=take("rate_limit", rate_limits, base.rate_limit),
+        cors=take("cors", own_cors, base.cors),
         timeouts=take("timeouts", timeouts(base.timeouts), base.timeouts),
         max_connections=take("max_connections", integer(1, 65535), base.max_connections),
         max_waiting=take("max_waiting", integer(0, 1_000_000), base.max_waiting),

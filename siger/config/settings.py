@@ -114,7 +114,8 @@ class Cors:
     Which pages of other origins may call the gateway from a browser.
 
     @ivar origins: whole origins as browsers send them, or C{("*",)}.
-    @ivar headers: request fields that pages may set, or C{("*",)}.
+    @ivar methods: what they may use; C{*} among them stands for all.
+    @ivar headers: request fields that pages may set; C{*} among them stands for all but C{Authorization}.
     @ivar expose: response fields that pages may read besides the few that they always may.
     @ivar max_age: seconds for which a browser may remember the answer to a preflight request.
     """
@@ -288,8 +289,8 @@ class ServiceSettings:
     @ivar max_body: the largest request body, in bytes.
     @ivar host: the C{Host} an instance sees: C{preserve} (the client's), C{instance} (its address), or this very name.
     @ivar websocket: whether WebSocket upgrades are let through.
-    @ivar forward_authorization: whether instances see the client's C{Authorization}; C{None}: where the gateway does not
-        ask for a token itself.
+    @ivar forward_authorization: whether instances see the client's C{Authorization}; C{None}: where the gateway does
+        not ask for a token itself.
     @ivar rate_limit: its own limits, none of them for no limit; C{None}: those of the gateway.
     @ivar cors: its own rules; C{None}: those of the gateway.
     """
