@@ -1,42 +1,70 @@
 """
 The front door: where every request, from any kind of connection, finds what answers it.
 
-Admission comes first (client address, request id, loops), then the route: a service to proxy to, or the gateway's own
-endpoints. Whatever is refused on the way is answered and reported here.
+First it is settled who the client is and where the request is to go; then whether it may, by the rules of that place:
+limits, tokens, roles, other origins. One normal form of the path decides about all of it. Whatever is refused on the
+way is answered and reported here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from time import monotonic
-from typing import TYPE_CHECKING, Final
+from time import monotonic, time
+from typing import TYPE_CHECKING, Any, Final
 
-from attrs import evolve
-
+from siger.destinations import Destination, Destinations
 from siger.errors import Reason
 from siger.http.date import date_line
+from siger.http.holding import Held
 from siger.http.problem import send_problem
 from siger.http.request import METHODS
 from siger.policy.forwarded import Forwarding, is_loop
+from siger.policy.identity import Identity
+from siger.policy.limit_keys import address_key
 from siger.policy.request_id import RequestIds
+from siger.policy.rules import TRY_BEARER, USER
 from siger.proxy.exchange import Exchange as ProxyExchange
 from siger.proxy.exchange import ProxyContext
-from siger.routing import SERVICES_PREFIX, SERVICES_TEMPLATE, Route, RouteTable
+from siger.routing import SERVICES_PREFIX, RouteTable
 
 if TYPE_CHECKING:
     from siger.balancing.service import Service
-    from siger.config.settings import ServiceSettings
     from siger.http.request import RequestHead
     from siger.http.stream import Exchange, Stream
-    from siger.observe.observer import Observer, RouteStats
+    from siger.observe.observer import Observer
+    from siger.policy.ratelimit import Limiter
 
-__all__ = ["FrontDoor"]
+__all__ = ["Authenticate", "FrontDoor", "LocalApplication"]
 
 _PREFIX_LENGTH: Final = len(SERVICES_PREFIX)
 _ALLOW: Final = b", ".join(sorted(METHODS))
 
-LocalApplication = Callable[["RequestHead", "Stream", bytes, bytes], "Exchange | None"]
-"""The gateway's own endpoints: given head, stream, request id and client address."""
+LocalApplication = Callable[["RequestHead", "Stream", bytes, bytes, "Identity | None"], "Exchange | None"]
+"""The gateway's own endpoints: given head, stream, request id, client address, and whose request it is."""
+
+Authenticate = Callable[[bytes], Any]
+"""
+Says whose C{Authorization} this is: an L{Identity}, the L{Reason} why nobody's, or a C{Deferred} of one of them when
+that has to be asked elsewhere.
+"""
+
+
+class Arrival:
+    """
+    A request on its way in.
+    """
+
+    __slots__ = ("client", "head", "identity", "place", "request_id", "start", "stream", "target")
+
+    def __init__(self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, start: float) -> None:
+        self.head = head
+        self.stream = stream
+        self.request_id = request_id
+        self.client = client
+        self.start = start
+        self.place: Destination
+        self.target = b""
+        self.identity: Identity | None = None
 
 
 class FrontDoor:
@@ -45,15 +73,16 @@ class FrontDoor:
     """
 
     __slots__ = (
+        "_authenticate",
         "_context",
+        "_destinations",
         "_forwarding",
         "_ids",
         "_local",
         "_observer",
-        "_overrides",
-        "_proxied",
         "_routes",
         "_services",
+        "_template",
     )
 
     def __init__(
@@ -61,21 +90,26 @@ class FrontDoor:
         services: Mapping[bytes, Service],
         routes: RouteTable,
         context: ProxyContext,
+        destinations: Destinations,
         local: LocalApplication,
+        template: Callable[[bytes], str | None],
+        authenticate: Authenticate,
     ) -> None:
         """
         @param services: the catalogue's table, read anew for each request.
         @param local: the gateway's own endpoints, which report for themselves.
+        @param template: the route template of one of their paths, C{None} for others.
         """
         self._services = services
         self._routes = routes
         self._context = context
+        self._destinations = destinations
         self._local = local
+        self._template = template
+        self._authenticate = authenticate
         self._observer: Observer = context.observer
         self._forwarding: Forwarding = context.forwarding
         self._ids = RequestIds()
-        self._proxied: RouteStats = self._observer.route(SERVICES_TEMPLATE)
-        self._overrides: dict[Route, tuple[ServiceSettings, ServiceSettings]] = {}
 
     def __call__(self, head: RequestHead, stream: Stream) -> Exchange | None:
         """
@@ -87,129 +121,211 @@ class FrontDoor:
         if owned:
             request_id = self._ids.take(owned.get(b"x-request-id"))
             client = self._forwarding.client(stream.peer, owned)
-            if b"via" in owned and is_loop(owned):
-                return self._answer(head, stream, Reason.LOOP_DETECTED, self._observer.unmatched, start, request_id)
-            if head.method == b"OPTIONS" and owned.get(b"max-forwards") == b"0":
-                return self._answer_options(head, stream, start, request_id)
         else:
             request_id = self._ids.new()
             client = stream.peer
+        arrival = Arrival(head, stream, request_id, client, start)
+        if owned and (b"via" in owned or b"max-forwards" in owned):
+            arrival.place = self._destinations.nowhere
+            if is_loop(owned):
+                return self._refuse(arrival, Reason.LOOP_DETECTED)
+            if head.method == b"OPTIONS" and owned.get(b"max-forwards") == b"0":
+                return self._answer_options(arrival)
         if path.startswith(SERVICES_PREFIX):
             slash = path.find(b"/", _PREFIX_LENGTH)
             name, target = (path[_PREFIX_LENGTH:], b"/") if slash < 0 else (path[_PREFIX_LENGTH:slash], path[slash:])
             service = self._services.get(name)
-            if service is None:
-                return self._answer(head, stream, Reason.UNKNOWN_SERVICE, self._proxied, start, request_id)
-            if b"%2F" in path:
-                return self._answer(head, stream, Reason.INVALID_TARGET, self._proxied, start, request_id)
-            return self._proxy(
-                head, stream, service, service.settings, self._proxied, target, request_id, client, start
-            )
-        return self._elsewhere(head, stream, request_id, client, start)
+            if service is not None and b"%2F" not in path:
+                place: Destination | None = service.destination
+                arrival.place = place if place is not None else self._destinations.of_service(service)
+                arrival.target = target
+                return self._enter(arrival)
+            arrival.place = self._destinations.unknown_service
+            return self._enter(arrival, Reason.UNKNOWN_SERVICE if service is None else Reason.INVALID_TARGET)
+        return self._elsewhere(arrival)
 
-    def _proxy(
-        self,
-        head: RequestHead,
-        stream: Stream,
-        service: Service,
-        settings: ServiceSettings,
-        route: RouteStats,
-        target: bytes,
-        request_id: bytes,
-        client: bytes,
-        start: float,
-    ) -> Exchange | None:
-        if head.query:
-            target += head.query
-        return ProxyExchange(
-            self._context, head, stream, service, settings, route, target, request_id, client, start
-        ).begin()
+    # Finding the way.
 
-    def _elsewhere(
-        self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, start: float
-    ) -> Exchange | None:
-        # Not below /services/: a configured route, or the gateway itself.
-        unmatched = self._observer.unmatched
+    def _elsewhere(self, arrival: Arrival) -> Exchange | None:
+        # Not below /services/: a configured route, or the gateway itself. A route for one host may take any path of
+        # that host's; one for all hosts does not take away the gateway's own endpoints.
+        head = arrival.head
+        arrival.place = self._destinations.nowhere
         if head.path == b"*":
-            return self._answer_options(head, stream, start, request_id)
-        found = self._routes.find(head.host, head.path, head.method)
+            return self._answer_options(arrival)
+        found = self._routes.find(head.host, head.path, _method_of_interest(head))
+        template = self._template(head.path)
         if isinstance(found, tuple):
-            return self._take_route(head, stream, *found, request_id, client, start)
-        if found:
-            return self._answer(head, stream, Reason.METHOD_NOT_ALLOWED, unmatched, start, request_id, found)
+            route, target = found
+            if template is None or route.host:
+                return self._take_route(arrival, route, target)
+        elif found and template is None:
+            return self._enter(arrival, Reason.METHOD_NOT_ALLOWED, found)
         if b"%2F" in head.path:
-            return self._answer(head, stream, Reason.INVALID_TARGET, unmatched, start, request_id)
-        return self._local(head, stream, request_id, client)
+            return self._enter(arrival, Reason.INVALID_TARGET)
+        if template is None:
+            return self._enter(arrival, Reason.NO_ROUTE)
+        arrival.place = self._destinations.of_own(template)
+        return self._enter(arrival)
 
-    def _take_route(
-        self,
-        head: RequestHead,
-        stream: Stream,
-        route: Route,
-        target: bytes,
-        request_id: bytes,
-        client: bytes,
-        start: float,
-    ) -> Exchange | None:
-        stats = self._observer.route(route.template)
+    def _take_route(self, arrival: Arrival, route: Any, target: bytes) -> Exchange | None:
         service = self._services.get(route.service)
         if service is None:
-            return self._answer(head, stream, Reason.NO_INSTANCE, stats, start, request_id)
-        if b"%2F" in head.path and route.settings.encoded_slashes != "keep":
-            return self._answer(head, stream, Reason.INVALID_TARGET, stats, start, request_id)
-        settings = self._settings_for(route, service.settings)
-        return self._proxy(head, stream, service, settings, stats, target, request_id, client, start)
+            arrival.place = self._destinations.absent(route)
+            return self._enter(arrival, Reason.NO_INSTANCE)
+        arrival.place = self._destinations.of_route(route, service)
+        arrival.target = target
+        if b"%2F" in arrival.head.path and route.settings.encoded_slashes != "keep":
+            return self._enter(arrival, Reason.INVALID_TARGET)
+        return self._enter(arrival)
 
-    def _settings_for(self, route: Route, settings: ServiceSettings) -> ServiceSettings:
-        # Made once a route, and once more when the service came back with other settings.
-        known = self._overrides.get(route)
-        if known is not None and known[0] is settings:
-            return known[1]
-        own = route.settings
-        merged = evolve(
-            settings,
-            timeouts=own.timeouts or settings.timeouts,
-            max_body=settings.max_body if own.max_body is None else own.max_body,
-        )
-        self._overrides[route] = (settings, merged)
-        return merged
+    # Admission.
 
-    def _answer_options(self, head: RequestHead, stream: Stream, start: float, request_id: bytes) -> Exchange | None:
-        # RFC 9110 section 9.3.7: of the server as a whole, or as the last one that the request may reach.
-        lines = b"Allow: %b\r\nX-Request-ID: %b\r\n%b" % (_ALLOW, request_id, date_line())
-        stream.send_response(204, b"No Content", lines, None, b"", True)
-        self._report(head, stream, 204, None, self._observer.unmatched, start, request_id, 0)
-        return None
+    def _enter(self, arrival: Arrival, refusal: Reason | None = None, allow: bytes = b"") -> Exchange | None:
+        # What leads nowhere is refused with the limits and the origins of everything else.
+        rules = arrival.place.rules
+        if rules.plain:
+            limiter = rules.limit
+            if limiter is not None:
+                client = arrival.client
+                wait = limiter.admit(client if b":" not in client else address_key(client))
+                if wait:
+                    return self._limit(arrival, limiter, wait)
+        else:
+            cors = rules.cors
+            if cors is not None and self._meets_browser(arrival):
+                return None
+            for limit in rules.early:
+                wait = limit.wait(arrival.client, arrival.head, None, arrival.place.label, _service_label(arrival))
+                if wait:
+                    return self._limit(arrival, limit.limiter, wait)
+        if refusal is not None:
+            return self._refuse(arrival, refusal, allow)
+        if rules.asks:
+            return self._identify(arrival)
+        return self._go(arrival)
 
-    def _answer(
-        self,
-        head: RequestHead,
-        stream: Stream,
-        reason: Reason,
-        route: RouteStats,
-        start: float,
-        request_id: bytes,
-        allow: bytes = b"",
+    def _meets_browser(self, arrival: Arrival) -> bool:
+        # Says to a browser what pages of other origins may do; a preflight request is answered with that (Fetch
+        # standard, "CORS-preflight request"). It costs no more than a refusal, so no limit stands before it.
+        cors = arrival.place.rules.cors
+        assert cors is not None
+        owned = arrival.head.fields.owned
+        origin = owned.get(b"origin")
+        stream = arrival.stream
+        if origin is None or arrival.head.method != b"OPTIONS" or b"access-control-request-method" not in owned:
+            stream.added = cors.lines(origin)
+            return False
+        asked = owned.get(b"access-control-request-headers", b"")
+        lines = cors.preflight(origin, owned[b"access-control-request-method"], asked)
+        self._answer_empty(arrival, lines)
+        return True
+
+    def _identify(self, arrival: Arrival) -> Exchange | None:
+        fields = arrival.head.fields
+        known = fields.bearer
+        if isinstance(known, Identity) and known.expires > time():
+            arrival.identity = known
+            return self._admit(arrival)
+        credentials = fields.owned.get(b"authorization")
+        if credentials is None:
+            return self._settle(arrival, Reason.UNAUTHENTICATED)
+        found = self._authenticate(credentials)
+        if isinstance(found, (Identity, Reason)):
+            return self._settle(arrival, found)
+        return self._hold(arrival, found)
+
+    def _settle(self, arrival: Arrival, found: object) -> Exchange | None:
+        # What came of the token, or of its absence.
+        if isinstance(found, Identity):
+            arrival.identity = arrival.head.fields.bearer = found
+            return self._admit(arrival)
+        asks = arrival.place.rules.asks
+        if asks == TRY_BEARER or (found is Reason.UNAUTHENTICATED and asks != USER):
+            return self._admit(arrival)
+        return self._refuse(arrival, found if isinstance(found, Reason) else Reason.INTERNAL_ERROR)
+
+    def _hold(self, arrival: Arrival, pending: Any) -> Exchange | None:
+        held = Held(arrival.stream, lambda: self._report(arrival, Reason.CLIENT_GONE.status, Reason.CLIENT_GONE, 0))
+        pending.addBoth(lambda found: held.become(lambda: self._settle(arrival, found)))
+        return held
+
+    def _admit(self, arrival: Arrival) -> Exchange | None:
+        rules = arrival.place.rules
+        identity = arrival.identity
+        if identity is not None and rules.roles and not identity.may(rules.roles):
+            return self._refuse(arrival, Reason.FORBIDDEN)
+        for limit in rules.late:
+            wait = limit.wait(arrival.client, arrival.head, identity, arrival.place.label, _service_label(arrival))
+            if wait:
+                return self._limit(arrival, limit.limiter, wait)
+        return self._go(arrival)
+
+    def _go(self, arrival: Arrival) -> Exchange | None:
+        place = arrival.place
+        head = arrival.head
+        service = place.service
+        if service is None or place.settings is None:
+            return self._local(head, arrival.stream, arrival.request_id, arrival.client, arrival.identity)
+        target = arrival.target + head.query if head.query else arrival.target
+        return ProxyExchange(
+            self._context,
+            head,
+            arrival.stream,
+            service,
+            place.settings,
+            place.stats,
+            target,
+            arrival.request_id,
+            arrival.client,
+            arrival.start,
+            arrival.identity,
+            place.rules.cors is not None,
+        ).begin()
+
+    # Answering here.
+
+    def _limit(self, arrival: Arrival, limiter: Limiter, wait: int) -> Exchange | None:
+        return self._refuse(arrival, Reason.RATE_LIMITED, b"", wait, limiter.lines(wait))
+
+    def _refuse(
+        self, arrival: Arrival, reason: Reason, allow: bytes = b"", retry_after: int = 1, extra: bytes = b""
     ) -> Exchange | None:
-        sent = send_problem(stream, head.method, reason, request_id, allow=allow)
-        self._report(head, stream, reason.status, reason, route, start, request_id, sent)
+        stream, method = arrival.stream, arrival.head.method
+        sent = send_problem(stream, method, reason, arrival.request_id, "", allow, retry_after, extra)
+        self._report(arrival, reason.status, reason, sent)
         return None
 
-    def _report(
-        self,
-        head: RequestHead,
-        stream: Stream,
-        status: int,
-        reason: Reason | None,
-        route: RouteStats,
-        start: float,
-        request_id: bytes,
-        sent: int,
-    ) -> None:
+    def _answer_options(self, arrival: Arrival) -> Exchange | None:
+        # RFC 9110 section 9.3.7: of the server as a whole, or as the last one that the request may reach.
+        return self._answer_empty(arrival, b"Allow: %b\r\n" % _ALLOW)
+
+    def _answer_empty(self, arrival: Arrival, lines: bytes) -> Exchange | None:
+        lines = b"%bX-Request-ID: %b\r\n%b" % (lines, arrival.request_id, date_line())
+        arrival.stream.send_response(204, b"No Content", lines, None, b"", True)
+        self._report(arrival, 204, None, 0)
+        return None
+
+    def _report(self, arrival: Arrival, status: int, reason: Reason | None, sent: int) -> None:
         now = monotonic()
-        client = self._forwarding.client(stream.peer, head.fields.owned)
+        identity = arrival.identity
         self._observer.finish(
-            route, head.method, head.path, status, reason, start, now, now, 0, sent, request_id, client, None, b"", 0
+            arrival.place.stats,
+            arrival.head.method,
+            arrival.head.path,
+            status,
+            reason,
+            arrival.start,
+            now,
+            now,
+            0,
+            sent,
+            arrival.request_id,
+            arrival.client,
+            None,
+            b"",
+            0,
+            b"" if identity is None else identity.logged,
         )
 
     def refuse(self, stream: Stream, reason: Reason, detail: str) -> None:
@@ -237,3 +353,15 @@ class FrontDoor:
             b"",
             0,
         )
+
+
+def _method_of_interest(head: RequestHead) -> bytes:
+    # A preflight request is about the request that it announces, so it finds that one's route.
+    if head.method == b"OPTIONS" and b"origin" in head.fields.owned:
+        return head.fields.owned.get(b"access-control-request-method", head.method)
+    return head.method
+
+
+def _service_label(arrival: Arrival) -> bytes:
+    service = arrival.place.service
+    return b"" if service is None else service.label

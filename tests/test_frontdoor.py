@@ -4,6 +4,7 @@ Tests for L{siger.frontdoor}.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Any
 
@@ -12,12 +13,15 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import RouteSettings, ServiceSettings, Timeouts
+from siger.config.settings import RouteSettings, ServiceSettings, Settings, Timeouts
+from siger.destinations import Destinations
 from siger.errors import Reason
 from siger.frontdoor import FrontDoor
 from siger.http.request import RequestHead, RequestParser
 from siger.http.stream import Exchange, Stream
 from siger.policy.forwarded import Forwarding
+from siger.policy.identity import Identity
+from siger.policy.rules import OwnAuth, RuleBook
 from siger.routing import RouteTable
 from tests.http.client import Client, get
 from tests.http.fakes import FakeStream
@@ -40,12 +44,16 @@ class Local:
 
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, bytes, bytes]] = []
+        self.identities: list[Identity | None] = []
 
-    def __call__(self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes) -> Exchange | None:
+    def __call__(
+        self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, identity: Identity | None
+    ) -> Exchange | None:
         """
         Answer at once.
         """
         self.asked.append((head.path, request_id, client))
+        self.identities.append(identity)
         stream.send_response(200, b"OK", b"", None, b"local", True)
         return None
 
@@ -55,13 +63,44 @@ class House:
     A front door, what is behind it, and who knocks.
     """
 
-    def __init__(self, *routes: RouteSettings, forwarding: Forwarding | None = None, **settings: Any) -> None:
+    OWN: Mapping[str, OwnAuth] = {
+        "/health": "public",
+        "/admin": ("admin",),
+        "/auth/profile": "user",
+        "/auth/register": "optional",
+    }
+
+    def __init__(
+        self,
+        *routes: RouteSettings,
+        forwarding: Forwarding | None = None,
+        gateway: Settings | None = None,
+        **settings: Any,
+    ) -> None:
         self.world = World(1, forwarding, **settings)
         self.local = Local()
+        self.known: dict[bytes, Any] = {}
+        self.verified: list[bytes] = []
         self.services = {b"echo": self.world.service}
-        self.door = FrontDoor(self.services, RouteTable(routes), self.world.context, self.local)
+        self.book = RuleBook(gateway or Settings(rate_limit=()))
+        self.door = FrontDoor(
+            self.services,
+            RouteTable(routes),
+            self.world.context,
+            Destinations(self.book, self.world.context.observer, self.OWN),
+            self.local,
+            lambda path: path.decode("ascii") if path.decode("ascii") in self.OWN else None,
+            self.authenticate,
+        )
         self._parser = RequestParser()
         self.exchange: Exchange | None = None
+
+    def authenticate(self, credentials: bytes) -> Any:
+        """
+        Look up what a test says of these credentials.
+        """
+        self.verified.append(credentials)
+        return self.known.get(credentials, Reason.INVALID_TOKEN)
 
     def knock(self, target: bytes, *lines: bytes, method: bytes = b"GET", host: bytes = b"a.test") -> FakeStream:
         """
@@ -285,7 +324,7 @@ class ElsewhereTests(_HouseMixin):
 
     def test_local(self) -> None:
         """
-        What no route takes is for the gateway itself, which reports it itself.
+        The gateway's own endpoints report for themselves.
         """
         house = House(RouteSettings("echo", path="/v1"))
         stream = house.knock(b"/health", b"X-Request-ID: my-request-1")
@@ -294,12 +333,11 @@ class ElsewhereTests(_HouseMixin):
 
     def test_not_quite_services(self) -> None:
         """
-        C{/services} alone, or something like it, is nothing but a path.
+        C{/services} alone, or something like it, is nothing but a path, and leads nowhere.
         """
         for target in (b"/services", b"/servicesx/echo", b"/Services/echo/x"):
             house = House()
-            house.knock(target)
-            self.assertEqual(house.local.asked[0][0], target)
+            self.refused(house, house.knock(target), Reason.NO_ROUTE, "_unmatched")
 
     def test_encoded_slash(self) -> None:
         """

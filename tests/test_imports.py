@@ -24,7 +24,8 @@ LAYERS = [
     {"siger.routing", "siger.balancing", "siger.policy", "siger.observe"},
     {"siger.http"},
     {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs", "siger.messaging"},
-    {"siger.frontdoor", "siger.drain", "siger.membership", "siger.vitals"},
+    {"siger.destinations"},
+    {"siger.frontdoor", "siger.drain", "siger.membership", "siger.accounts", "siger.vitals"},
     {"siger.gateway", "siger.workers", "siger.process"},
     {"siger.cli", "siger.tap", "siger.__main__"},
 ]

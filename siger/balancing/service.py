@@ -27,9 +27,10 @@ class Service:
     @ivar endpoints: every endpoint discovery names, whatever its weight.
     @ivar balancer: picks among them.
     @ivar route: free for the gateway's own notes about the service.
+    @ivar destination: free for what the front door makes of it.
     """
 
-    __slots__ = ("balancer", "endpoints", "label", "name", "route", "settings")
+    __slots__ = ("balancer", "destination", "endpoints", "label", "name", "route", "settings")
 
     def __init__(self, name: str, settings: ServiceSettings, balancer: Balancer) -> None:
         self.name = name
@@ -38,6 +39,7 @@ class Service:
         self.balancer = balancer
         self.endpoints: tuple[Endpoint, ...] = ()
         self.route: Any = None
+        self.destination: Any = None
 
     @property
     def inflight(self) -> int:

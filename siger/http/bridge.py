@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from siger.http.request import RequestHead
     from siger.http.stream import Exchange, Stream
     from siger.observe.observer import Observer
+    from siger.policy.identity import Identity
 
 __all__ = ["BODY_LIMIT", "LocalApplication", "LocalRequest", "LocalSite"]
 
@@ -43,9 +44,12 @@ _overlong_label = re.compile(rb"[^.:]{64}").search
 class LocalRequest(Request):
     """
     A request to a local endpoint, which fails without telling its client why.
+
+    @ivar identity: whose request it is, if it came with a token.
     """
 
     defaultContentType = b"text/plain; charset=utf-8"
+    identity: Identity | None = None
     _failures = Logger(namespace=__name__)
 
     def processingFailed(self, reason: Failure) -> Failure:
@@ -102,16 +106,19 @@ class LocalApplication:
         self._template = template
         self._body_limit = body_limit
 
-    def __call__(self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes) -> Exchange | None:
+    def __call__(
+        self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, identity: Identity | None = None
+    ) -> Exchange | None:
         """
         Begin to answer C{head} on C{stream}.
 
         @param client: the client's address as text, without port.
+        @param identity: whose request it is, if that is known.
         @return: the exchange, or C{None} when the whole answer was sent already.
         """
         template = self._template(head.path)
         route = self._observer.unmatched if template is None else self._observer.route(template)
-        observed = ObservedStream(stream, self._observer, route, head, request_id, client)
+        observed = ObservedStream(stream, self._observer, route, head, request_id, client, identity)
         channel = LocalChannel(self._site, head, observed, request_id, client)
         reason = self._objection(head)
         if reason is None and template is None and head.fields.expect_continue:
@@ -120,7 +127,7 @@ class LocalApplication:
         if reason is not None:
             channel.refuse(reason)
             return None
-        exchange = _LocalExchange(channel, observed, head, request_id, self._body_limit)
+        exchange = _LocalExchange(channel, observed, head, request_id, identity, self._body_limit)
         if not _has_body(head):
             exchange.answer()
             return None if channel.ended else exchange
@@ -170,12 +177,19 @@ class _LocalExchange:
     """
 
     def __init__(
-        self, channel: LocalChannel, stream: ObservedStream, head: RequestHead, request_id: bytes, limit: int
+        self,
+        channel: LocalChannel,
+        stream: ObservedStream,
+        head: RequestHead,
+        request_id: bytes,
+        identity: Identity | None,
+        limit: int,
     ) -> None:
         self._channel = channel
         self._stream = stream
         self._head = head
         self._request_id = request_id
+        self._identity = identity
         self._limit = limit
         self._body: list[bytes] = []
         self._collecting = True
@@ -188,6 +202,7 @@ class _LocalExchange:
         body = b"".join(self._body)
         self._body = []
         request: Any = self._channel.site.requestFactory(self._channel)
+        request.identity = self._identity
         self._fill_headers(request, len(body))
         request.parseCookies()
         request.gotLength(len(body))

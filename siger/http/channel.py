@@ -82,6 +82,7 @@ class Channel:
     @ivar peer: the socket's peer address as text, without port.
     @ivar secure: whether the connection is TLS.
     @ivar reason: why the gateway answered the last request by itself, if it did.
+    @ivar added: field lines, each with its CRLF, that the response to this request gets whoever makes it.
     @ivar deadline: when to give up waiting for the client; see L{siger.http.deadlines}.
     """
 
@@ -106,6 +107,7 @@ class Channel:
         "_unacknowledged",
         "_write_paused",
         "_writer",
+        "added",
         "deadline",
         "peer",
         "reason",
@@ -119,6 +121,7 @@ class Channel:
         self.peer = peer
         self.secure = secure
         self.reason: Reason | None = None
+        self.added = b""
         self._state = IDLE
         self._buffer = b""
         self._scanned = 0
@@ -234,6 +237,7 @@ class Channel:
             return b""
         self._scanned = self._blank_lines = 0
         self._requests += 1
+        self.added = b""
         self._writer.begin(head.minor, head.method == b"HEAD")
         # What follows a WebSocket handshake may be meant for a tunnel that never comes, so nothing is read after it.
         self._keep = not (
@@ -328,6 +332,7 @@ class Channel:
 
     def _refuse(self, reason: Reason, detail: str = "") -> None:
         self._requests += 1
+        self.added = b""
         self._keep = self._ended = False
         self._writer.begin(1, False)
         self._state = WAIT
@@ -382,6 +387,8 @@ class Channel:
             return
         if self._decoder is not None and not self._rest_is_short(self._decoder):
             self._keep = False
+        if self.added:
+            lines += self.added
         writer.head(status, phrase, lines, length, body, end, not self._keep)
         if end:
             self._end()

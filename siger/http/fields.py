@@ -9,12 +9,13 @@ as C{name: value CRLF}), or it concerns this hop or the gateway's own decisions 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from siger.errors import Reason
 from siger.http.grammar import OWS, is_field_line, is_value
 
-__all__ = ["Field", "HeadError", "LineTable", "canonical_name"]
+__all__ = ["Field", "HeadError", "LineTable", "canonical_name", "drop_named", "without"]
 
 _CAPACITY: Final = 4096
 _CACHEABLE_LENGTH: Final = 256
@@ -162,8 +163,15 @@ HOP_BY_HOP: Final = frozenset(
 """Fields that concern one connection only, named by C{Connection} or not (RFC 9110 section 7.6.1)."""
 
 
-def drop_named(lines: list[bytes], names: list[bytes]) -> list[bytes]:
+def drop_named(lines: list[bytes], names: Collection[bytes]) -> list[bytes]:
     """
     Field lines without those whose name, in lower case, is one of C{names}.
     """
     return [line for line in lines if line and line[: line.index(b":")].lower() not in names]
+
+
+def without(relay: bytes, names: Collection[bytes]) -> bytes:
+    """
+    The same for lines in one piece, each ended by CRLF.
+    """
+    return b"".join(drop_named([line + b"\r\n" for line in relay.split(b"\r\n") if line], names))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from siger.http.request import RequestHead
     from siger.http.stream import Stream
     from siger.observe.observer import Observer, RouteStats
+    from siger.policy.identity import Identity
 
 __all__ = ["ObservedStream"]
 
@@ -36,12 +37,14 @@ class ObservedStream:
         "_ended",
         "_first_byte",
         "_head",
+        "_identity",
         "_observer",
         "_request_id",
         "_route",
         "_start",
         "_status",
         "_stream",
+        "added",
         "bytes_in",
         "peer",
         "reason",
@@ -56,6 +59,7 @@ class ObservedStream:
         head: RequestHead,
         request_id: bytes,
         client: bytes,
+        identity: Identity | None = None,
     ) -> None:
         self._stream = stream
         self._observer = observer
@@ -63,6 +67,7 @@ class ObservedStream:
         self._head = head
         self._request_id = request_id
         self._client = client
+        self._identity = identity
         self._start = monotonic()
         self._first_byte = 0.0
         self._status = 0
@@ -70,6 +75,7 @@ class ObservedStream:
         self._ended = False
         self.peer = stream.peer
         self.secure = stream.secure
+        self.added = b""  # what is to be added, the channel adds
         self.bytes_in = 0
         self.reason: Reason | None = None
         observer.in_flight += 1
@@ -158,4 +164,5 @@ class ObservedStream:
             None,
             b"",
             0,
+            b"" if self._identity is None else self._identity.logged,
         )

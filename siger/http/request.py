@@ -59,7 +59,9 @@ _READ = frozenset(
     (b"forwarded", b"via", b"x-request-id", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
 )
 
-_TRAVELS_ON = frozenset((b"authorization", b"content-type", b"origin", b"idempotency-key", b"max-forwards"))
+_PREFLIGHT = frozenset((b"access-control-request-method", b"access-control-request-headers"))
+
+_TRAVELS_ON = _PREFLIGHT | {b"authorization", b"content-type", b"origin", b"idempotency-key", b"max-forwards"}
 
 _STEERING = frozenset((b"connection", b"content-length", b"expect", b"transfer-encoding"))
 """Fields that decide how the message and the connection go on; without any of them, there is nothing to decide."""
@@ -85,9 +87,11 @@ class RequestFields:
     @ivar upgrade: the protocols of C{Upgrade}, in lower case, when C{Connection} has C{upgrade}; else C{b""}.
     @ivar private: what lines mean that may hold a secret or are long, by their bytes.
     @ivar tail: room for a caller to keep what it derived from this section; belongs to C{tail_key}.
+    @ivar bearer: room for whose token the section holds.
     """
 
     __slots__ = (
+        "bearer",
         "chunked",
         "close",
         "content_length",
@@ -115,6 +119,7 @@ class RequestFields:
         self.upgrade = b""
         self.tail = b""
         self.tail_key: object = None
+        self.bearer: object = None
 
     def get(self, name: bytes) -> bytes | None:
         """
@@ -171,7 +176,7 @@ class RequestParser:
 
     def __init__(self, max_fields: int = 100) -> None:
         self.max_fields = max_fields
-        owned = HOP_BY_HOP | _SINGLETONS | _DROPPED | _READ
+        owned = HOP_BY_HOP | _SINGLETONS | _DROPPED | _READ | _PREFLIGHT
         private = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
         self._table = LineTable(owned, (b"x-user-", b"x-internal-", b"x-forwarded-"), _TRAVELS_ON, private)
 

@@ -11,7 +11,21 @@ from siger.errors import Reason
 from siger.http.fields import HOP_BY_HOP, Field, HeadError, LineTable, drop_named
 from siger.http.grammar import decimal, list_members
 
-__all__ = ["ResponseHead", "ResponseParser"]
+__all__ = ["CORS_FIELDS", "ResponseHead", "ResponseParser"]
+
+CORS_FIELDS: Final = frozenset(
+    b"access-control-" + name
+    for name in (
+        b"allow-credentials",
+        b"allow-headers",
+        b"allow-methods",
+        b"allow-origin",
+        b"allow-private-network",
+        b"expose-headers",
+        b"max-age",
+    )
+)
+"""What a response says to browsers about other origins (Fetch standard, "HTTP responses")."""
 
 _status_line = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?").fullmatch
 
@@ -21,7 +35,8 @@ _IDLE_LIMIT: Final = 55.0
 _IDLE_MARGIN: Final = 1.0
 
 _SINGLETONS = frozenset((b"content-length", b"transfer-encoding", b"sec-websocket-accept", b"upgrade"))
-_OWNED = HOP_BY_HOP | _SINGLETONS | {b"date", b"x-request-id"}
+_TRAVELS_ON = CORS_FIELDS | {b"date"}
+_OWNED = HOP_BY_HOP | _SINGLETONS | _TRAVELS_ON | {b"x-request-id"}
 _NOT_NAMEABLE: Final = _OWNED | {b"close", b"set-cookie"}
 
 
@@ -71,7 +86,7 @@ class ResponseParser:
 
     def __init__(self, max_fields: int = 200) -> None:
         self.max_fields = max_fields
-        self._table = LineTable(_OWNED, (), frozenset((b"date",)), frozenset((b"set-cookie",)), underscores=True)
+        self._table = LineTable(_OWNED, (), _TRAVELS_ON, frozenset((b"set-cookie",)), underscores=True)
 
     def head(self, raw: bytes) -> ResponseHead:
         """

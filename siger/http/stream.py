@@ -34,6 +34,9 @@ class Stream(Protocol):
     reason: Reason | None
     """Why the gateway answers by itself, for whoever reports the exchange."""
 
+    added: bytes
+    """Field lines that the response gets, whoever makes it; the front door sets them."""
+
     def send_interim(self, status: int, lines: bytes) -> None:
         """
         Send a 1xx response other than 101 (RFC 9110 section 15.2); dropped for HTTP/1.0 clients.

@@ -37,6 +37,7 @@ Entry = tuple[
     "ServiceStats | None",
     bytes,
     int,
+    bytes,
 ]
 """What L{siger.observe.observer.Observer.finish} was told, in its order."""
 
@@ -101,6 +102,7 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
         service,
         instance,
         attempts,
+        user,
     ) in entries:
         into_second = now - second
         if not 0.0 <= into_second < 1.0:
@@ -119,7 +121,8 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
             request_id,
             b'","client":"',
             client,
-            b'","method":"',
+            b'","user":"%b' % user if user else b'","user":null',
+            b'","method":"' if user else b',"method":"',
             method,
             b'","route":',
             route.fragment,

@@ -180,6 +180,7 @@ class Observer:
         service: ServiceStats | None,
         instance: bytes,
         attempts: int,
+        user: bytes = b"",
     ) -> None:
         """
         Count a request that has ended, and remember it for the access log.
@@ -197,6 +198,7 @@ class Observer:
         @param service: the service it was meant for, if it was proxied.
         @param instance: C{host:port} of the instance used last, or C{b""}.
         @param attempts: how many instances were tried.
+        @param user: whose token it came with, ready to stand between the quotes of a JSON string; C{b""} for nobody's.
         """
         stats = route.methods.get(method)
         if stats is None:
@@ -233,6 +235,7 @@ class Observer:
                     service,
                     instance,
                     attempts,
+                    user,
                 )
             )
             if len(entries) >= 512:

@@ -8,6 +8,7 @@ one looks at C{expires}, and whoever revokes one sets that to zero, so there is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from time import time
@@ -22,7 +23,10 @@ class Identity:
     """
     The bearer of a verified token.
 
-    @ivar user_id: who it is, stable and unique.
+    @ivar user_id: who it is, stable and unique: two issuers may call different users by the same id, so that of
+        another issuer's user is qualified (and has a space in it, which our own ids never have).
+    @ivar subject: the id that its issuer uses, which backends see.
+    @ivar issuer: whose user it is; C{""} for our own.
     @ivar name: what the user is called.
     @ivar roles: what the user may be; the first is the one that single-role readers get.
     @ivar token_id: what the token is revoked by: its C{jti}, or a digest of it.
@@ -30,9 +34,22 @@ class Identity:
     @ivar expires: until when it may be used, in seconds of the wall clock; 0 once it was revoked.
     @ivar claims: everything the token said.
     @ivar lines: the field lines that tell a backend, each with its CRLF.
+    @ivar logged: the user's id as it stands between the quotes of a JSON string.
     """
 
-    __slots__ = ("claims", "expires", "issued", "lines", "name", "roles", "token_id", "user_id")
+    __slots__ = (
+        "claims",
+        "expires",
+        "issued",
+        "issuer",
+        "lines",
+        "logged",
+        "name",
+        "roles",
+        "subject",
+        "token_id",
+        "user_id",
+    )
 
     def __init__(
         self,
@@ -43,8 +60,14 @@ class Identity:
         issued: float,
         expires: float,
         claims: Mapping[str, object],
+        issuer: str = "",
     ) -> None:
-        self.user_id = user_id
+        """
+        @param user_id: the id that its issuer uses.
+        """
+        self.user_id = f"{issuer} {user_id}" if issuer else user_id
+        self.subject = user_id
+        self.issuer = issuer
         self.name = name
         self.roles = roles
         self.token_id = token_id
@@ -56,6 +79,9 @@ class Identity:
             _field_value(name),
             _field_value(",".join(roles)),
         )
+        if issuer:
+            self.lines += b"X-User-Issuer: %b\r\n" % _field_value(issuer)
+        self.logged: bytes = json.dumps(self.user_id)[1:-1].encode("ascii")
 
     def __repr__(self) -> str:
         return f"<Identity {self.user_id} {'/'.join(self.roles)}>"
@@ -86,7 +112,7 @@ def _field_value(text: str) -> bytes:
     if text.isascii() and text.isprintable() and "%" not in text:
         return text.strip(" ").encode("ascii")
     return b"".join(
-        b"%c" % byte if 0x20 <= byte < 0x7F and byte != 0x25 else b"%%%02X" % byte for byte in text.encode("utf-8")
+        b"%c" % byte if 0x20 <= byte < 0x7F and byte != 0x25 else b"%%%02X" % byte for byte in text.encode("utf-8", "surrogatepass")
     ).strip(b" ")
 
 

@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Final
 from siger.errors import Reason
 from siger.http.body import encode_chunk
 from siger.http.date import date_line
+from siger.http.fields import without
 from siger.http.problem import problem_body, send_problem
+from siger.http.response import CORS_FIELDS
 from siger.proxy import websocket
 from siger.proxy.forwarding import request_head
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from siger.http.stream import Stream
     from siger.observe.observer import Observer, RouteStats, ServiceStats
     from siger.policy.forwarded import Forwarding
+    from siger.policy.identity import Identity
     from siger.proxy.connection import UpstreamConnection
     from siger.proxy.pool import Pool
 
@@ -75,6 +78,8 @@ class Exchange:
         "_first_byte",
         "_head",
         "_held",
+        "_identity",
+        "_own_cors",
         "_pool",
         "_request_complete",
         "_request_id",
@@ -101,7 +106,13 @@ class Exchange:
         request_id: bytes,
         client: bytes,
         start: float,
+        identity: Identity | None = None,
+        own_cors: bool = False,
     ) -> None:
+        """
+        @param identity: whose request it is, if that is known.
+        @param own_cors: the gateway itself says which origins may read the response, so an instance has no say in it.
+        """
         self._context = context
         self._head = head
         self._stream = stream
@@ -112,6 +123,8 @@ class Exchange:
         self._request_id = request_id
         self._client = client
         self._start = start
+        self._identity = identity
+        self._own_cors = own_cors
         self._endpoint: Endpoint | None = None
         self._pool: Pool | None = None
         self._connection: UpstreamConnection | None = None
@@ -203,6 +216,7 @@ class Exchange:
             stream.peer,
             stream.secure,
             self._context.forwarding,
+            b"" if self._identity is None else self._identity.lines,
         )
         if self._upgrade:
             connection.exclusive = True
@@ -328,7 +342,10 @@ class Exchange:
         self._first_byte = monotonic()
         self._status = head.status
         self._bytes_out = len(body)
-        lines = b"%bX-Request-ID: %b\r\n" % (head.relay, self._request_id)
+        relay = head.relay
+        if self._own_cors and head.owned and not CORS_FIELDS.isdisjoint(head.owned):
+            relay = without(relay, CORS_FIELDS)
+        lines = b"%bX-Request-ID: %b\r\n" % (relay, self._request_id)
         if not head.dated:
             lines += date_line()
         if complete:
@@ -430,4 +447,5 @@ class Exchange:
             stats,
             instance,
             self._attempts,
+            b"" if self._identity is None else self._identity.logged,
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from siger.balancing.instances import Endpoint
 from siger.config.settings import ServiceSettings
-from siger.http.fields import drop_named
+from siger.http.fields import without
 from siger.http.grammar import decimal
 from siger.http.request import RequestFields, RequestHead
 from siger.policy.forwarded import Forwarding, via_line
@@ -23,9 +23,12 @@ def request_head(
     peer: bytes,
     secure: bool,
     forwarding: Forwarding,
+    identity: bytes = b"",
 ) -> bytes:
     """
     Write the head for one attempt.
+
+    @param identity: the field lines that tell whose request it is.
 
     Everything but the request line and the request id follows from the header section, the connection it came on and
     the service, and sections repeat: so that part is kept with the section. Not for HTTP/1.0, which reads a section
@@ -37,7 +40,18 @@ def request_head(
         fields.tail_key = settings if head.minor else None
     host = b"" if settings.host == "preserve" and head.host else _host_line(settings, endpoint)
     return b"".join(
-        (head.method, b" ", target, b" HTTP/1.1\r\n", host, fields.tail, b"X-Request-ID: ", request_id, b"\r\n\r\n")
+        (
+            head.method,
+            b" ",
+            target,
+            b" HTTP/1.1\r\n",
+            host,
+            fields.tail,
+            identity,
+            b"X-Request-ID: ",
+            request_id,
+            b"\r\n\r\n",
+        )
     )
 
 
@@ -63,15 +77,14 @@ def _gateway_lines(
 
 
 def _relayed(fields: RequestFields, settings: ServiceSettings) -> bytes:
-    dropped = [] if settings.forward_authorization else [b"authorization"]
+    dropped = [] if settings.forward_authorization is not False else [b"authorization"]
     added = b""
     if b"max-forwards" in fields.owned:
         added = _hops_left(fields.owned[b"max-forwards"])
         dropped.append(b"max-forwards")
     if fields.owned.keys().isdisjoint(dropped):
         return fields.relay
-    lines = [line + b"\r\n" for line in fields.relay.split(b"\r\n") if line]
-    return b"".join(drop_named(lines, dropped)) + added
+    return without(fields.relay, dropped) + added
 
 
 def _hops_left(value: bytes) -> bytes:

@@ -105,6 +105,7 @@ class _RequestStream:
         self.peer = request.getClientAddress().host.encode("ascii")
         self.secure = request.isSecure()
         self.reason: Reason | None = None
+        self.added = b""
         request.notifyFinish().addErrback(self._client_gone)
 
     def run(self, exchange: Exchange | None) -> None:
@@ -175,7 +176,7 @@ class _RequestStream:
             return
         request = self._request
         request.setResponseCode(status, phrase)
-        for line in lines.split(b"\r\n"):
+        for line in (lines + self.added).split(b"\r\n"):
             name, _, value = line.partition(b":")
             if name:
                 request.responseHeaders.addRawHeader(name, value.strip(b" \t"))

@@ -31,6 +31,7 @@ class FakeStream:
         self.peer = peer
         self.secure = secure
         self.reason: Reason | None = None
+        self.added = b""
         self.events: list[str] = []
         self.interim: list[tuple[int, bytes]] = []
         self.status: int | None = None

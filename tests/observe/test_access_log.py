@@ -19,6 +19,7 @@ from siger.errors import Reason
 from siger.observe.access_log import FLUSH_SECONDS, AccessLog, access_log_to
 from siger.observe.lines import FIELD_LIMIT, Entry, escape, format_entries
 from siger.observe.observer import Observer, RouteStats, ServiceStats
+from siger.policy.identity import Identity
 from tests.observe.test_observer import finish
 
 ROUTE = RouteStats("/services/{name}/*")
@@ -49,6 +50,7 @@ def entry(**changes: Any) -> Entry:
         "service": SERVICE,
         "instance": b"127.0.0.1:9001",
         "attempts": 1,
+        "user": b"",
     }
     values.update(changes)
     return tuple(values.values())  # type: ignore[return-value]
@@ -114,11 +116,19 @@ class FormatTests(SynchronousTestCase):
         rendered = format_entries([entry()], WALL - MONOTONIC)
         self.assertEqual(
             rendered,
-            b'{"time":"2026-11-23T12:04:05.250Z","request_id":"0192f3a4","client":"192.0.2.7","method":"GET",'
+            b'{"time":"2026-11-23T12:04:05.250Z","request_id":"0192f3a4","client":"192.0.2.7","user":null,"method":"GET",'
             b'"route":"/services/{name}/*","path":"/services/echo/hello","status":200,"bytes_in":0,"bytes_out":13,'
             b'"duration_ms":250.000,"ttfb_ms":1.500,"service":"echo","instance":"127.0.0.1:9001","attempts":1,'
             b'"reason":null}\n',
         )
+
+    def test_user(self) -> None:
+        """
+        Whose token it was is there, as JSON that was rendered when the token was verified.
+        """
+        identity = Identity('a"\u00e9', "Ann", ("user",), "t", 0.0, 0.0, {})
+        self.assertEqual(self.line(user=identity.logged)["user"], 'a"\u00e9')
+        self.assertEqual(self.line()["user"], None)
 
     def test_local(self) -> None:
         """

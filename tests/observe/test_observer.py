@@ -210,6 +210,7 @@ class AccessLogBatchTests(SynchronousTestCase):
                     service,
                     b"127.0.0.1:9001",
                     2,
+                    b"",
                 )
             ],
         )

@@ -1,0 +1,122 @@
+"""
+Where requests go, and what is asked of those that go there: one L{Destination} for each service, configured route and
+endpoint of the gateway's own, made when the first request comes for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from siger.routing import SERVICES_TEMPLATE, Route
+
+if TYPE_CHECKING:
+    from siger.balancing.service import Service
+    from siger.config.settings import Auth, ServiceSettings
+    from siger.observe.observer import Observer, RouteStats
+    from siger.policy.rules import OwnAuth, RuleBook, Rules
+
+__all__ = ["Destination", "Destinations"]
+
+UNLIMITED = frozenset(("/health", "/livez", "/readyz", "/metrics"))
+"""What probes and scrapers ask, which must be answered when all else is refused."""
+
+
+class Destination:
+    """
+    @ivar rules: what is asked of its requests.
+    @ivar stats: what counts them.
+    @ivar label: what it is called, for limits by route.
+    @ivar service: the service that gets them; C{None} for the gateway itself.
+    @ivar settings: how they are carried there.
+    """
+
+    __slots__ = ("label", "rules", "service", "settings", "stats")
+
+    def __init__(
+        self, rules: Rules, stats: RouteStats, label: str, service: Service | None, settings: ServiceSettings | None
+    ) -> None:
+        self.rules = rules
+        self.stats = stats
+        self.label = label.encode("utf-8")
+        self.service = service
+        self.settings = settings
+
+
+class Destinations:
+    """
+    All there are.
+
+    @ivar nowhere: for paths that lead nowhere.
+    @ivar unknown_service: for names of services that nobody knows.
+    """
+
+    def __init__(self, book: RuleBook, observer: Observer, own: Mapping[str, OwnAuth]) -> None:
+        """
+        @param own: who may use the gateway's own endpoints, by their route templates.
+        """
+        self._book = book
+        self._observer = observer
+        self._proxied = observer.route(SERVICES_TEMPLATE)
+        self._routes: dict[Route, Destination] = {}
+        self.nowhere = Destination(book.of_nothing(), observer.unmatched, "", None, None)
+        self.unknown_service = Destination(book.of_nothing(), self._proxied, "", None, None)
+        self._own = {template: self._make_own(template, auth) for template, auth in own.items()}
+
+    def _make_own(self, template: str, auth: OwnAuth) -> Destination:
+        rules = self._book.of_own(auth, template not in UNLIMITED)
+        return Destination(rules, self._observer.route(template), template, None, None)
+
+    def of_own(self, template: str) -> Destination:
+        """
+        For an endpoint of the gateway's own.
+        """
+        return self._own[template]
+
+    def of_service(self, service: Service) -> Destination:
+        """
+        For what is below C{/services/}; kept with the service.
+        """
+        found: Destination | None = service.destination
+        if found is None:
+            settings = _settled(service.settings, service.settings.auth)
+            rules = self._book.of_service(settings)
+            found = service.destination = Destination(rules, self._proxied, service.name, service, settings)
+        return found
+
+    def absent(self, route: Route) -> Destination:
+        """
+        For a configured route whose service nobody knows now.
+        """
+        return Destination(self.nowhere.rules, self._observer.route(route.template), route.template, None, None)
+
+    def of_route(self, route: Route, service: Service) -> Destination:
+        """
+        For a configured route. One is made anew when its service came back with other settings.
+        """
+        known = self._routes.get(route)
+        if known is None or known.service is not service:
+            known = self._routes[route] = self._make_route(route, service)
+        return known
+
+    def _make_route(self, route: Route, service: Service) -> Destination:
+        own, base = route.settings, service.settings
+        forward = base.forward_authorization if own.forward_authorization is None else own.forward_authorization
+        settings = evolve(
+            base,
+            timeouts=own.timeouts or base.timeouts,
+            max_body=base.max_body if own.max_body is None else own.max_body,
+            forward_authorization=forward,
+        )
+        rules = self._book.of_route(own, base, route.template)
+        settings = _settled(settings, base.auth if own.auth is None else own.auth)
+        return Destination(rules, self._observer.route(route.template), route.template, service, settings)
+
+
+def _settled(settings: ServiceSettings, auth: Auth) -> ServiceSettings:
+    # A token that the gateway asked for was meant for the gateway; what a public service gets is its own business.
+    if settings.forward_authorization is not None:
+        return settings
+    return evolve(settings, forward_authorization=auth == "public")
