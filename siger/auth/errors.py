@@ -33,7 +33,7 @@ class FieldError(Exception):
         return "#/" + self.field.replace("~", "~0").replace("/", "~1")
 
 
-class FieldErrors(Exception):
+class FieldErrors(Exception):  # noqa: N818 (there are several)
     """
     All the fields that break a rule, so that they can be put right at once.
 

@@ -1,3 +1,3 @@
 """
-Tests of siger.policy.
+Tests of siger.auth.
 """
