@@ -2,22 +2,29 @@
 Connections accepted: Twisted protocols around channels.
 
 A protocol only joins a channel to its transport. Everything that happens per read or per request is the channel's, to
-which the transport talks directly: C{dataReceived} is the channel's own method.
+which the transport talks directly: C{dataReceived} is the channel's own method. Connections from load balancers that
+announce their clients are another kind of protocol, so that the others pay nothing for it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, cast
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Final, cast
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from siger.http.channel import Channel, ChannelContext
+from siger.http.proxy_protocol import HeaderError, parse_header
 
-__all__ = ["ServerFactory", "ServerProtocol"]
+__all__ = ["AnnouncedProtocol", "ServerFactory", "ServerProtocol"]
+
+_QUIET_SECONDS: Final = 60.0
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -82,6 +89,75 @@ class ServerProtocol(Protocol):
         """
 
 
+class AnnouncedProtocol(ServerProtocol):
+    """
+    One accepted connection that begins with a PROXY protocol header: it belongs to the client that the header names.
+
+    Until then it has a channel already, which counts among the open ones, gives up when the header is late, and ends
+    when the gateway drains; but the channel gets no byte of it.
+    """
+
+    _received: bytes | None = b""
+    _counted = False
+
+    def connectionMade(self) -> None:
+        """
+        Wait for the header.
+        """
+        super().connectionMade()
+        self.dataReceived = self._header_received  # type: ignore[method-assign]
+
+    def _header_received(self, data: bytes) -> None:
+        if self._received is None:
+            return
+        self._received = received = self._received + data
+        try:
+            announced = parse_header(received)
+        except HeaderError as error:
+            self._refuse(str(error))
+            return
+        if announced is not None:
+            self._received = None
+            client, length = announced
+            if client and not self._claim(client):
+                self.transport.abortConnection()  # type: ignore[union-attr]
+            else:
+                self._begin(received[length:])
+
+    def _refuse(self, cause: str) -> None:
+        self._received = None
+        self.factory.header_refused(self._peer, cause)
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def _claim(self, client: bytes) -> bool:
+        # From here on, the load balancer's own address is forgotten.
+        self._peer = self._channel.peer = client
+        self._counted = self.factory.admit(client)
+        return self._counted
+
+    def _begin(self, rest: bytes) -> None:
+        # The same time for a first request that any other client has.
+        channel, context = self._channel, self.factory.context
+        channel.deadline = context.deadlines.now + context.limits.header_timeout
+        self.dataReceived = channel.data_received  # type: ignore[method-assign]
+        # Transports that keep the method that takes their bytes are to be told of another; see siger.transports.
+        switch = getattr(self.transport, "switch_protocol", None)
+        if switch is not None:
+            switch(self)
+        if rest:
+            channel.data_received(rest)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
+        if self._received:
+            self.factory.header_refused(self._peer, "an early end")
+        if self._counted:
+            self.factory.forget(self._peer)
+        self._channel.connection_lost()
+
+
 class ServerFactory(Factory):
     """
     Accepts connections, within limits.
@@ -89,28 +165,57 @@ class ServerFactory(Factory):
     @ivar context: what the channels share.
     @ivar accepted: how many connections were accepted so far.
     @ivar refused: how many were closed at once because of a limit.
+    @ivar unannounced: how many began with something else than the header that they had to begin with.
     """
 
+    log = Logger(namespace="siger")
     noisy = False
 
-    def __init__(self, context: ChannelContext) -> None:
+    def __init__(self, context: ChannelContext, proxied: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+        """
+        @param proxied: the networks of load balancers, whose connections have to begin with a PROXY protocol header.
+        """
         self.context = context
         self.accepted = 0
         self.refused = 0
+        self.unannounced = 0
+        self._proxied = tuple(proxied)
         self._clients: Counter[bytes] = Counter()
+        self._quiet_until = 0.0
 
     def buildProtocol(self, addr: IAddress | None) -> ServerProtocol | None:
         """
         @return: C{None}, which closes the connection, when there are too many in all or from this address.
         """
-        peer = cast(str, getattr(addr, "host", "")).encode("ascii", "replace")
-        limits = self.context.limits
-        if len(self.context.channels) >= limits.connections or self._clients[peer] >= limits.connections_per_client:
+        peer = _plain_address(cast(str, getattr(addr, "host", "")))
+        if len(self.context.channels) >= self.context.limits.connections:
             self.refused += 1
             return None
+        if self._proxied and self._announces(peer):
+            # Many clients come by way of one load balancer, each of which is limited once it is known.
+            self.accepted += 1
+            return AnnouncedProtocol(self, peer)
+        if not self.admit(peer):
+            return None
         self.accepted += 1
-        self._clients[peer] += 1
         return ServerProtocol(self, peer)
+
+    def _announces(self, peer: bytes) -> bool:
+        try:
+            address = ip_address(peer.decode("ascii"))
+        except ValueError:
+            return False
+        return any(address in network for network in self._proxied)
+
+    def admit(self, client: bytes) -> bool:
+        """
+        Count a connection of this client, if it may have another.
+        """
+        if self._clients[client] >= self.context.limits.connections_per_client:
+            self.refused += 1
+            return False
+        self._clients[client] += 1
+        return True
 
     def forget(self, peer: bytes) -> None:
         """
@@ -119,3 +224,26 @@ class ServerFactory(Factory):
         self._clients[peer] -= 1
         if self._clients[peer] <= 0:
             del self._clients[peer]
+
+    def header_refused(self, peer: bytes, cause: str) -> None:
+        """
+        A load balancer's connection did not begin as it must: most likely, one of the two is configured wrongly. That
+        is said once in a while, however many connections there are.
+        """
+        self.unannounced += 1
+        now = self.context.deadlines.now
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET_SECONDS
+            self.log.warn(
+                "no PROXY protocol header from {peer}: {cause}; {count} such connections so far",
+                peer=peer.decode("ascii"),
+                cause=cause,
+                count=self.unannounced,
+            )
+
+
+def _plain_address(host: str) -> bytes:
+    # An IPv4 client of an IPv6 socket is the same client, and not one network with all others.
+    if host.startswith("::ffff:") and "." in host:
+        host = host[7:]
+    return host.encode("ascii", "replace")

@@ -4,6 +4,8 @@ Tests for L{siger.http.server}.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -11,6 +13,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
@@ -18,10 +21,11 @@ from zope.interface.verify import verifyObject
 
 from siger.config.settings import Limits
 from siger.http.channel import ChannelContext
-from siger.http.deadlines import Deadlines
+from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.server import ServerFactory
 from tests.http.client import get
 from tests.http.fakes import FakeApplication, FakeTransport
+from tests.http.test_proxy_protocol import ADDRESSES4, block, line
 
 
 def make_factory(application: FakeApplication | None = None, **limits: Any) -> ServerFactory:
@@ -191,3 +195,307 @@ class ServerFactoryTests(SynchronousTestCase):
             protocol.makeConnection(FakeTransport())
             protocol.dataReceived(get())
             self.assertEqual(application.exchanges[0].stream.peer, peer)
+
+    def test_mapped(self) -> None:
+        """
+        An IPv4 client is the same client by way of an IPv6 socket: it has one text, and one limit: row D3.
+        """
+        application = FakeApplication()
+        factory = make_factory(application, connections_per_client=1)
+        protocol: Any = factory.buildProtocol(IPv6Address("TCP", "::ffff:192.0.2.7", 1))
+        protocol.makeConnection(FakeTransport())
+        protocol.dataReceived(get())
+        self.assertEqual(application.exchanges[0].stream.peer, b"192.0.2.7")
+        self.assertIsNone(accept(factory, "192.0.2.7"))
+
+
+BALANCER = "10.0.0.1"
+ANNOUNCED = line("TCP4 192.0.2.7 10.0.0.9 40000 80")
+
+
+class Door:
+    """
+    A server behind load balancers in C{10.0.0.0/8} and C{fd00::/8} that announce their clients.
+    """
+
+    def __init__(self, networks: Sequence[str] = ("10.0.0.0/8", "fd00::/8"), **limits: Any) -> None:
+        self.application = FakeApplication()
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock)
+        self.deadlines.start()
+        self.context = ChannelContext(self.application, Limits(**limits), self.deadlines)
+        self.factory = ServerFactory(self.context, tuple(map(ip_network, networks)))
+        self.transport = FakeTransport()
+
+    def connect(self, data: bytes = b"", host: str = BALANCER) -> Any:
+        """
+        Let somebody connect and send this.
+
+        @return: the protocol, or C{None} when it is refused.
+        """
+        self.transport = FakeTransport()
+        protocol = accept(self.factory, host, self.transport)
+        if data and protocol is not None:
+            protocol.dataReceived(data)
+        return protocol
+
+    @property
+    def peers(self) -> list[bytes]:
+        """
+        Whose the requests were.
+        """
+        return [exchange.stream.peer for exchange in self.application.exchanges]
+
+    def wait(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        self.clock.pump([INTERVAL] * round(seconds / INTERVAL))
+
+
+class SwitchingTransport(FakeTransport):
+    """
+    A transport that keeps the method that takes its bytes until it is told of another, as those of
+    L{siger.transports} do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.receive: Any = None
+
+    def switch_protocol(self, protocol: Any) -> None:
+        """
+        Deliver to it from now on.
+        """
+        self.receive = protocol.dataReceived
+
+
+class AnnouncedProtocolTests(SynchronousTestCase):
+    """
+    Tests for L{AnnouncedProtocol}, and for the factory that tells its connections from others.
+    """
+
+    def test_announced(self) -> None:
+        """
+        Row D3: a connection from a load balancer belongs to the client that its header names, for all its requests.
+        """
+        for header, client in (
+            (ANNOUNCED, b"192.0.2.7"),
+            (block(ADDRESSES4), b"192.0.2.7"),
+            (line("TCP6 2001:db8::7 ::1 1 2"), b"2001:db8::7"),
+        ):
+            door = Door()
+            protocol = door.connect(header + get("/a"))
+            door.application.exchanges[0].answer()
+            protocol.dataReceived(get("/b"))
+            self.assertEqual(door.peers, [client, client])
+            self.assertEqual(door.factory.unannounced, 0)
+
+    def test_own(self) -> None:
+        """
+        What a balancer does for itself, or cannot say of whom, is the balancer's.
+        """
+        for header in (line("UNKNOWN"), block(b"", 0, 0x20), block(b"", 0)):
+            door = Door()
+            door.connect(header + get())
+            self.assertEqual(door.peers, [b"10.0.0.1"])
+
+    def test_every_split(self) -> None:
+        """
+        It does not matter in which pieces header and request come.
+        """
+        for data in (ANNOUNCED + get(), block(ADDRESSES4) + get()):
+            for cut in range(1, len(data)):
+                door = Door()
+                door.connect(data[:cut]).dataReceived(data[cut:])
+                self.assertEqual(door.peers, [b"192.0.2.7"])
+            door = Door()
+            protocol = door.connect()
+            for number in range(len(data)):
+                protocol.dataReceived(data[number : number + 1])
+            self.assertEqual(door.peers, [b"192.0.2.7"])
+
+    def test_transport_is_told(self) -> None:
+        """
+        A transport that keeps the receiver of its bytes is told when that changes, so that nothing stands between it
+        and the channel.
+        """
+        door = Door()
+        transport = SwitchingTransport()
+        protocol = accept(door.factory, BALANCER, transport)
+        protocol.dataReceived(ANNOUNCED)
+        (channel,) = door.context.channels
+        self.assertEqual(transport.receive, channel.data_received)
+        transport.receive(get())
+        self.assertEqual(door.peers, [b"192.0.2.7"])
+
+    def test_malformed(self) -> None:
+        """
+        Row D3: anything else than a header, a plain request included, is refused at once, without a word, and counted.
+        """
+        for data in (get(), b"\r\n" + get(), ANNOUNCED[1:], line("TCP4 1.2.3.4"), block(b"\1", 0x11), b"\0"):
+            door = Door()
+            protocol = door.connect(data)
+            self.assertTrue(door.transport.aborted, data)
+            lose(protocol)
+            protocol.dataReceived(ANNOUNCED + get())
+            self.assertEqual((door.transport.written, door.peers, door.factory.unannounced), (b"", [], 1))
+            self.assertEqual((door.context.channels, door.factory.accepted), (set(), 1))
+
+    def test_second_header(self) -> None:
+        """
+        A second header is no header, but a request that is none.
+        """
+        door = Door()
+        door.connect(ANNOUNCED + line("TCP4 6.6.6.6 10.0.0.9 1 2"))
+        self.assertTrue(door.transport.written.startswith(b"HTTP/1.1 400 "))
+        self.assertEqual((door.peers, door.factory.unannounced), ([], 0))
+
+    def test_strangers(self) -> None:
+        """
+        Row D3: from anybody else, a header is a request that is none; and without any networks, from everybody.
+        """
+        for door, host in ((Door(), "192.0.2.8"), (Door(), "2001:db8::1"), (Door(()), BALANCER)):
+            for header in (ANNOUNCED, line("UNKNOWN"), block(ADDRESSES4), block(b"", 0, 0x20)):
+                door.connect(header + get(), host)
+                self.assertTrue(door.transport.written.startswith(b"HTTP/1.1 400 "), header)
+                self.assertTrue(door.transport.half_closing)
+            self.assertEqual((door.peers, door.factory.unannounced), ([], 0))
+            door.connect(get(), host)
+            self.assertEqual(door.peers, [host.encode()])
+
+    def test_networks(self) -> None:
+        """
+        Load balancers are known by any of their networks, also by way of an IPv6 socket.
+        """
+        for host in ("10.255.255.255", "::ffff:10.0.0.1", "fd00::1"):
+            door = Door()
+            door.connect(ANNOUNCED + get(), host)
+            self.assertEqual(door.peers, [b"192.0.2.7"], host)
+
+    def test_late(self) -> None:
+        """
+        The header has to be complete within the time that a head has, however it trickles in: F3.
+        """
+        door = Door(header_timeout=2.0)
+        protocol = door.connect()
+        for number in range(8):
+            self.assertFalse(door.transport.closed)
+            protocol.dataReceived(ANNOUNCED[number : number + 1])
+            door.wait(0.25)
+        self.assertTrue(door.transport.closed)
+        lose(protocol)
+        self.assertEqual((door.transport.written, door.factory.unannounced), (b"", 1))
+
+    def test_time_for_a_request(self) -> None:
+        """
+        After the header, a client has all the time for its request that others have.
+        """
+        door = Door(header_timeout=2.0)
+        protocol = door.connect()
+        door.wait(1.5)
+        protocol.dataReceived(ANNOUNCED)
+        door.wait(1.5)
+        protocol.dataReceived(get())
+        self.assertEqual(door.peers, [b"192.0.2.7"])
+
+    def test_gone(self) -> None:
+        """
+        One that leaves before the header was complete is counted; one that sent nothing only looked whether the port
+        is open.
+        """
+        for sent, count in ((b"", 0), (ANNOUNCED[:-1], 1), (ANNOUNCED, 0)):
+            door = Door()
+            protocol = door.connect(sent)
+            protocol.readConnectionLost()
+            self.assertTrue(door.transport.closed)
+            lose(protocol)
+            self.assertEqual((door.transport.written, door.factory.unannounced), (b"", count))
+
+    def test_limit_of_a_client(self) -> None:
+        """
+        Row D3: the announced client is limited, not the load balancer; and it is the same client as one that comes by
+        itself: F7.
+        """
+        door = Door(connections_per_client=2)
+        first = door.connect(ANNOUNCED)
+        self.assertIsNotNone(door.connect(host="192.0.2.7"))
+        third = door.connect(ANNOUNCED + get())
+        self.assertTrue(door.transport.aborted)
+        self.assertEqual((door.transport.written, door.peers, door.factory.refused), (b"", [], 1))
+        lose(third)
+        self.assertIsNone(door.connect(host="192.0.2.7"))
+        door.connect(line("TCP4 192.0.2.8 10.0.0.9 40000 80") + get())
+        self.assertEqual(door.peers, [b"192.0.2.8"])
+        lose(first)
+        door.connect(ANNOUNCED + get())
+        self.assertEqual(door.peers, [b"192.0.2.8", b"192.0.2.7"])
+        self.assertEqual(door.factory.unannounced, 0)
+
+    def test_balancer_is_not_limited(self) -> None:
+        """
+        A load balancer itself may have any number, but not more than there may be in all, headers seen or not: F7.
+        """
+        door = Door(connections_per_client=1, connections=4)
+        for data in (b"", line("UNKNOWN"), line("UNKNOWN"), ANNOUNCED):
+            self.assertIsNotNone(door.connect(data))
+            self.assertFalse(door.transport.closed)
+        self.assertIsNone(door.connect())
+        self.assertEqual(door.factory.refused, 1)
+
+    def test_forgets(self) -> None:
+        """
+        Of connections that are gone nothing is kept: F12.
+        """
+        door = Door(connections_per_client=1)
+        for data in (ANNOUNCED, ANNOUNCED + get(), line("UNKNOWN"), b"", ANNOUNCED[:9], get()) * 3:
+            lose(door.connect(data))
+        self.assertIsNotNone(door.connect(host="192.0.2.7"))
+        self.assertEqual((door.factory.refused, len(door.context.channels)), (0, 1))
+
+    def test_draining(self) -> None:
+        """
+        One of which no header has come is idle when the gateway drains.
+        """
+        for sent in (b"", ANNOUNCED[:9], ANNOUNCED):
+            door = Door()
+            door.connect(sent)
+            for channel in list(door.context.channels):
+                channel.drain(True)
+            self.assertTrue(door.transport.closed)
+
+    def test_half_closing_and_backpressure(self) -> None:
+        """
+        It is to its transport what any other connection is.
+        """
+        door = Door()
+        protocol = door.connect(ANNOUNCED + get())
+        verifyObject(IHalfCloseableProtocol, protocol)
+        verifyObject(IPushProducer, protocol)
+        protocol.pauseProducing()
+        protocol.resumeProducing()
+        lose(protocol)
+        self.assertEqual(door.application.exchanges[0].events, ["pause", "resume", "gone"])
+
+    def test_log(self) -> None:
+        """
+        What is wrong is said in the log, once a minute at most, without a byte of what came: L1.
+        """
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        door = Door()
+        for _ in range(3):
+            lose(door.connect(get("/secret")))
+        self.said(events, [1])
+        door.wait(61)
+        lose(door.connect(ANNOUNCED[:9]))
+        self.said(events, [1, 4])
+
+    def said(self, events: list[Any], counts: list[int]) -> None:
+        """
+        There were this many warnings, with these numbers of connections.
+        """
+        found = [event for event in events if "PROXY protocol" in (event.get("log_format") or "")]
+        self.assertEqual([(event["count"], event["peer"]) for event in found], [(count, BALANCER) for count in counts])
+        self.assertNotIn("secret", repr([event["cause"] for event in found]))
