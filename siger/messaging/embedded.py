@@ -18,25 +18,25 @@ long as nobody takes it while the server is down.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ProcessDone, ProcessExitedAlready
+from twisted.internet.error import ProcessDone
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from siger.messaging.child import Child
 from siger.messaging.directory import ServerDirectory, client_url
-from siger.messaging.output import Lines, log_line, parse
-from siger.messaging.program import ProgramMissingError, environment, find_program, guarded
+from siger.messaging.output import log_line, parse
+from siger.messaging.program import ProgramMissingError, find_program
 
 __all__ = ["EmbeddedServer", "EmbeddedServerError", "client_url"]
+
+_log = Logger(namespace="siger.messaging")
 
 _PATIENCE: Final = 5.0
 """
@@ -49,10 +49,6 @@ Seconds after which a server counts as one that lasts.
 """
 _RESTART_FIRST: Final = 0.2
 _RESTART_MOST: Final = 30.0
-_GRACE: Final = 5.0
-"""
-Seconds from asking the server to end to ending it. With every write on disk, there is nothing that could be lost.
-"""
 
 
 class EmbeddedServerError(Exception):
@@ -69,8 +65,6 @@ class EmbeddedServer:
     @ivar restarts: how often the server had to be started again.
     @ivar state: one of those above.
     """
-
-    _log = Logger(namespace="siger.messaging")
 
     def __init__(
         self, reactor: Any, directory: Path, program: str | None = None, *, random: Random | None = None
@@ -92,7 +86,7 @@ class EmbeddedServer:
         self._port = 0
         self._failures = 0
         self._since = 0.0
-        self._transport: Any = None
+        self._child: Child | None = None
         self._call: IDelayedCall | None = None
         self._started: Deferred[str] | None = None
         self._stopped: list[Deferred[None]] = []
@@ -128,10 +122,11 @@ class EmbeddedServer:
             return fail(EmbeddedServerError(f"no embedded nats-server: {error}"))
         except (OSError, ValueError) as error:
             return fail(self._unusable(error))
-        self._started = Deferred()
+        started: Deferred[str] = Deferred()
+        self._started = started
         self._failures = self._port = 0
         self._acquire(self._reactor.seconds() + _PATIENCE)
-        return self._started
+        return started
 
     def _unusable(self, error: Exception) -> EmbeddedServerError:
         reason = getattr(error, "strerror", None) or error
@@ -167,18 +162,15 @@ class EmbeddedServer:
         try:
             self._base = self._directory.configure(self._port)
             self._reach(self._port)
-            self._spawn()
+            if self.state != "starting":  # whoever heard of the URL stopped us
+                return
+            child = Child(self._reactor, self._printed, self._ended)
+            child.run(self._executable, self._directory)
         except OSError as error:  # the disk is full, or there can be no more processes: that may pass
-            self._log.error("the embedded nats-server cannot be started: {reason}", reason=error)
+            _log.error("the embedded nats-server cannot be started: {reason}", reason=error)
             self._run_later()
-
-    def _spawn(self) -> None:
-        command = guarded([self._executable, "-c", str(self._directory.configuration)], os.getpid())
-        # The server inherits the lock: the directory is in use for as long as one of the two lives.
-        descriptors = {0: "w", 1: "r", 2: "r", 3: self._directory.lock}
-        self._transport = self._reactor.spawnProcess(
-            _Process(self), command[0], command, env=environment(os.environ), childFDs=descriptors
-        )
+        else:
+            self._child = child
 
     def _reach(self, port: int) -> None:
         """
@@ -191,12 +183,12 @@ class EmbeddedServer:
         try:
             self._directory.publish(url)
         except OSError as error:
-            self._log.warn("commands cannot reach the embedded nats-server: {reason}", reason=error)
+            _log.warn("commands cannot reach the embedded nats-server: {reason}", reason=error)
         for listener in tuple(self._listeners):
             try:
                 listener(url)
             except Exception:
-                self._log.failure("telling of the embedded nats-server failed")
+                _log.failure("telling of the embedded nats-server failed")
 
     def _answer(self, result: str | Failure) -> None:
         waiting, self._started = self._started, None
@@ -212,20 +204,20 @@ class EmbeddedServer:
             self.state = "running"
             self._since = self._reactor.seconds()
             self._reach(line.port)
-            self._log.info("the embedded nats-server listens on 127.0.0.1:{port}", port=line.port)
+            _log.info("the embedded nats-server listens on 127.0.0.1:{port}", port=line.port)
             self._answer(self.url)
         elif line.taken:
             self._port = 0
 
     def _ended(self, reason: Failure) -> None:
-        self._transport = None
+        self._child = None
         if self.state == "stopping":
             self._finish()
             return
         if self.state == "running" and self._reactor.seconds() - self._since >= _STABLE:
             self._failures = 0
         how = "ended" if reason.check(ProcessDone) else f"died: {reason.getErrorMessage()}"
-        self._log.error("the embedded nats-server {how}", how=how)
+        _log.error("the embedded nats-server {how}", how=how)
         self._run_later()
 
     def _run_later(self) -> None:
@@ -257,54 +249,15 @@ class EmbeddedServer:
             self._call.cancel()
             self._call = None
         self._answer(Failure(CancelledError()))
-        if self._transport is None:
+        if self._child is None:
             self._finish()
-            return
-        self._call = self._reactor.callLater(_GRACE, self._signal, "KILL")
-        self._signal("TERM")
-
-    def _signal(self, name: str) -> None:
-        with suppress(ProcessExitedAlready):  # we are about to hear of it
-            self._transport.signalProcess(name)
+        else:
+            self._child.stop()
 
     def _finish(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
         self._directory.release()
         self.url = ""
         self.state = "stopped"
         waiting, self._stopped = self._stopped, []
         for stopped in waiting:
             stopped.callback(None)
-
-
-class _Process(ProcessProtocol):
-    """
-    One run of the server.
-    """
-
-    def __init__(self, server: EmbeddedServer) -> None:
-        self._server = server
-        self._lines = {descriptor: Lines(server._printed) for descriptor in (1, 2)}
-
-    def connectionMade(self) -> None:
-        """
-        It is to read nothing.
-        """
-        assert self.transport is not None
-        self.transport.closeStdin()
-
-    def childDataReceived(self, childFD: int, data: bytes) -> None:
-        """
-        It prints.
-        """
-        self._lines[childFD].feed(data)
-
-    def processEnded(self, reason: Failure) -> None:
-        """
-        It has gone, and everything that it printed has been read.
-        """
-        for lines in self._lines.values():
-            lines.end()
-        self._server._ended(reason)

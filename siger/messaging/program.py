@@ -29,8 +29,11 @@ try:
 except OSError:
     pass
 if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    try:
+        import ctypes
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    except (ImportError, OSError, AttributeError):
+        pass
     if os.getppid() != int(sys.argv[1]):
         sys.exit("the gateway has gone already")
 os.execv(sys.argv[2], sys.argv[2:])
