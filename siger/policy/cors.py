@@ -37,7 +37,16 @@ class CorsPolicy:
     The rules of one route, service or gateway.
     """
 
-    __slots__ = ("_headers", "_lines", "_methods", "_other_lines", "_other_preflight", "_preflights")
+    __slots__ = (
+        "_any_header",
+        "_any_method",
+        "_headers",
+        "_lines",
+        "_methods",
+        "_other_lines",
+        "_other_preflight",
+        "_preflights",
+    )
 
     def __init__(self, settings: Cors) -> None:
         """
@@ -45,15 +54,15 @@ class CorsPolicy:
         """
         origins: tuple[str, ...] = settings.origins
         credentials: bool = settings.credentials
-        if credentials and ("*" in origins or "*" in settings.headers):
-            raise ValueError('"*" and credentials do not go together')
+        for stars in (origins, settings.methods, settings.headers, settings.expose):
+            if credentials and "*" in stars:
+                raise ValueError('"*" and credentials do not go together')
         if "null" in origins:
             raise ValueError('"null" is the origin of any page that hides its own')
         self._methods: frozenset[bytes] = _methods(settings)
-        # None: any field.
-        self._headers: frozenset[bytes] | None = None
-        if "*" not in settings.headers:
-            self._headers = frozenset(name.lower().encode("ascii") for name in settings.headers)
+        self._any_method: bool = b"*" in self._methods
+        self._headers: frozenset[bytes] = frozenset([name.lower().encode("ascii") for name in settings.headers])
+        self._any_header: bool = b"*" in self._headers
         exposed = _line(b"Access-Control-Expose-Headers", settings.expose)
         asked = self._preflight_lines(settings)
         self._lines: dict[bytes, bytes] = {}
@@ -83,23 +92,27 @@ class CorsPolicy:
         @param method: C{Access-Control-Request-Method}.
         @param headers: C{Access-Control-Request-Headers}, or C{b""}.
         """
-        if method not in self._methods or not self._may_set(headers):
-            return _VARY_PREFLIGHT
-        return self._preflights.get(origin, self._other_preflight)
+        if self._may_use(method) and self._may_set(headers):
+            return self._preflights.get(origin, self._other_preflight)
+        return _VARY_PREFLIGHT
+
+    def _may_use(self, method: bytes) -> bool:
+        return self._any_method or method in self._methods
 
     def _may_set(self, headers: bytes) -> bool:
-        known = self._headers
-        return known is None or not headers or known.issuperset(list_members(headers))
+        if not headers:
+            return True
+        names = list_members(headers)
+        if self._any_header:
+            # The asterisk covers every field but this one, which has to be named ("CORS non-wildcard request-header").
+            return b"authorization" not in names or b"authorization" in self._headers
+        return self._headers.issuperset(names)
 
     def _preflight_lines(self, settings: Cors) -> bytes:
         methods = [name.decode("ascii") for name in sorted(self._methods)]
-        headers: tuple[str, ...] = settings.headers
-        if self._headers is None:
-            # The asterisk alone would not cover Authorization, which a page can set only if it knows a token anyway.
-            headers = ("*", "Authorization")
         return (
             _line(b"Access-Control-Allow-Methods", tuple(methods))
-            + _line(b"Access-Control-Allow-Headers", headers)
+            + _line(b"Access-Control-Allow-Headers", settings.headers)
             + b"Access-Control-Max-Age: %d\r\n" % settings.max_age
         )
 

@@ -134,11 +134,15 @@ class OriginTests(SynchronousTestCase):
 
     def test_anybody_with_credentials(self) -> None:
         """
-        Row J1: an asterisk and credentials do not go together, neither for origins nor for fields.
+        Row J1: an asterisk, for whatever it stands, and credentials do not go together.
         """
+        star = ("*",)
+        known = ("https://a.test",)
         for settings in (
-            Cors(origins=("*",), credentials=True),
-            Cors(("https://a.test",), headers=("*",), credentials=True),
+            Cors(star, credentials=True),
+            Cors(known, methods=star, credentials=True),
+            Cors(known, headers=star, credentials=True),
+            Cors(known, expose=star, credentials=True),
         ):
             self.assertRaises(ValueError, CorsPolicy, settings)
 
@@ -267,13 +271,30 @@ class PreflightTests(SynchronousTestCase):
 
     def test_any_headers(self) -> None:
         """
-        An asterisk covers every field, and Authorization, which browsers do not count among them; what was asked for
-        is not sent back.
+        An asterisk covers every field but Authorization, as it does in browsers; what was asked for is not sent back.
         """
-        for asked in (b"x-anything", b"authorization", b"x\x00y"):
+        for asked in (b"x-anything", b"content-type,x-b", b"x\x00y"):
             lines = preflight(ANYBODY, headers=asked)
-            self.assertIn(b"Access-Control-Allow-Headers: *, Authorization", lines)
+            self.assertIn(b"Access-Control-Allow-Headers: *", lines)
             self.assertNotIn(b"anything", b"".join(lines))
+        for asked in (b"authorization", b"x-anything,Authorization"):
+            self.assertEqual(preflight(ANYBODY, headers=asked), VARY_PREFLIGHT)
+
+    def test_any_headers_and_authorization(self) -> None:
+        """
+        Beside the asterisk, Authorization can be named.
+        """
+        settings = Cors(origins=("*",), headers=("*", "Authorization"))
+        for asked in (b"authorization", b"x-anything,authorization"):
+            self.assertIn(b"Access-Control-Allow-Headers: *, Authorization", preflight(settings, headers=asked))
+
+    def test_any_method(self) -> None:
+        """
+        An asterisk covers every method.
+        """
+        settings = Cors(origins=("https://a.test",), methods=("*",))
+        for method in (b"GET", b"PURGE", b"patch"):
+            self.assertIn(b"Access-Control-Allow-Methods: *", preflight(settings, method=method))
 
     def test_max_age(self) -> None:
         """
