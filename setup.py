@@ -141,6 +141,7 @@ REQUIRES = [
     "prometheus-client>=0.21",
     "py-consul>=1.6",
     "nats-py>=2.10",
+    "argon2-cffi>=23.1",  # argon2id, and the interpreter lock is free while it computes
     "PyJWT>=2.12.1",  # checks of algorithms and keys, SECURITY advisories up to then
     "PyYAML>=6.0.1",  # safe_load without CVE-2020-14343, and wheels for current Pythons
     'uvloop>=0.21; sys_platform != "win32" and platform_python_implementation == "CPython"',
