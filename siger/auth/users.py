@@ -27,6 +27,7 @@ from siger.auth.errors import (
     FieldError,
     FieldErrors,
     NameTakenError,
+    UnknownUserError,
 )
 from siger.auth.names import canonical, fold
 from siger.auth.passwords import Hasher, check_password, prepare
@@ -34,7 +35,7 @@ from siger.auth.records import User, check_role, timestamp
 from siger.auth.roster import Roster
 from siger.config.settings import SeedUser
 from siger.messaging.bucket import Bucket
-from siger.messaging.errors import UnavailableError
+from siger.messaging.errors import MessagingError, UnavailableError
 
 __all__ = ["User", "Users"]
 
@@ -91,7 +92,7 @@ class Users(Roster):
         right = user is not None and await self._hasher.verify(user.password_hash, password)
         # Meanwhile the account may have changed, and another password counts from the moment it is known.
         latest = self._by_name.get(key)
-        if user is None or not right or latest is None or latest.disabled or _has_new_password(user, latest):
+        if user is None or not right or latest is None or latest.disabled or _is_another(user, latest):
             raise BadCredentialsError()
         if self._hasher.needs_rehash(latest.password_hash):
             self._rehash(latest, password)
@@ -103,7 +104,8 @@ class Users(Roster):
         """
         if key and not self.stale:
             asked = Deferred.fromCoroutine(self._fetch(key))
-            asked.addErrback(lambda failure: None)  # whatever is wrong with the store, there is nobody
+            asked.addErrback(lambda failure: failure.trap(UnknownUserError, MessagingError) and None)
+            asked.addErrback(lambda failure: _log.failure("cannot look for a user", failure))
         await self._hasher.verify(None, password)
         return self._by_name.get(key)
 
@@ -241,9 +243,13 @@ class Users(Roster):
         return evolve(user, tokens_valid_from=max(user.tokens_valid_from, int(now) + 1), updated_at=timestamp(now))
 
 
-def _has_new_password(user: User, latest: User) -> bool:
+def _is_another(user: User, latest: User) -> bool:
+    """
+    Whether a password that was right for an account tells nothing about what the account is now.
+    """
     # A hash alone may be new because costs were raised.
-    return latest.password_hash != user.password_hash and latest.tokens_valid_from != user.tokens_valid_from
+    new_password = latest.password_hash != user.password_hash and latest.tokens_valid_from != user.tokens_valid_from
+    return new_password or latest.id != user.id
 
 
 def _collect(errors: list[FieldError], check: Callable[[], T]) -> T | None:
