@@ -20,11 +20,11 @@ from siger.auth.claims import check_audience, check_times, text_claim, token_id,
 from siger.auth.compact import TYPES, CompactToken, InvalidTokenError
 from siger.auth.keys import Key, load_public_key
 from siger.auth.published import PublishedKeys
-from siger.config.settings import IssuerSettings, Settings
+from siger.config.settings import IssuerSettings
 from siger.errors import ConfigError
 from siger.policy.identity import Identity
 
-__all__ = ["Issuer", "make_issuers"]
+__all__ = ["Issuer"]
 
 MAX_ROLES: Final = 32
 """
@@ -42,15 +42,20 @@ class Issuer:
     @ivar published: the keys that it publishes, or C{None}.
     """
 
-    def __init__(self, settings: IssuerSettings, roles: frozenset[str], published: PublishedKeys | None = None) -> None:
+    def __init__(
+        self, settings: IssuerSettings, roles: frozenset[str], reactor: Any, agent: IAgent | None = None
+    ) -> None:
         """
         @param roles: the roles that there are.
+        @param agent: what fetches keys; C{None} for the usual one.
         @raise ConfigError: when its name or one of its keys cannot be used.
         """
         if _NAME.fullmatch(settings.issuer) is None:
             raise ConfigError("an issuer's name has no spaces, and is not empty", "issuers")
         self.name = settings.issuer
-        self.published = published
+        self.published: PublishedKeys | None = None
+        if settings.jwks_url:
+            self.published = PublishedKeys(reactor, settings.jwks_url, settings.algorithms, agent)
         self._settings = settings
         self._roles = roles
         self._types = frozenset((_short(settings.token_type),)) if settings.token_type else TYPES | {""}
@@ -163,19 +168,3 @@ def find_claim(claims: dict[str, Any], path: str) -> object:
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def make_issuers(settings: Settings, reactor: Any, agent: IAgent | None = None) -> tuple[Issuer, ...]:
-    """
-    All issuers that are configured. Nothing is fetched before they are started.
-
-    @param agent: what fetches keys; C{None} for the usual one.
-    """
-    return tuple(
-        Issuer(
-            one,
-            settings.roles,
-            PublishedKeys(reactor, one.jwks_url, one.algorithms, agent) if one.jwks_url else None,
-        )
-        for one in settings.issuers
-    )
