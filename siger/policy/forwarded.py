@@ -3,17 +3,20 @@ Who the client is, and what a backend is told about it (RFC 7239, RFC 9110 secti
 
 What a client claims about itself is worth nothing: unless the peer of the socket is a trusted proxy, C{X-Forwarded-*}
 and C{Forwarded} are made anew from the socket. Behind trusted proxies the list is walked from the right, and the first
-address that is not one of them is the client. One answer serves limits, logs and backends.
+address that is not one of them is the client; what stands left of it is the client's own word, and goes no further. So
+limits, logs and backends have one answer, whichever field, and whichever end of it, a backend reads.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from siger.http.grammar import LIST_SPLIT, OWS
+from siger.http.fields import HeadError
+from siger.http.grammar import LIST_SPLIT, OWS, TCHAR, decimal
+from siger.http.target import parse_authority
 
 __all__ = ["PSEUDONYM", "Forwarding"]
 
@@ -27,7 +30,17 @@ _CACHED_PEERS: Final = 4096
 _MAX_PASSES: Final = 2
 
 _passes = re.compile(rb"(?:^|,)[ \t]*[!-+\--~]+[ \t]+" + PSEUDONYM + rb"(?=[ \t,(]|\Z)", re.IGNORECASE).findall
-_forwarded_for = re.compile(rb'[Ff][Oo][Rr]=(?:"?\[([0-9A-Fa-f:.]+)\](?::[0-9]+)?"?|"?([0-9.]+)(?::[0-9]+)?"?)').search
+
+# RFC 7239 section 4. Values come from clients in part, a host above all, so what is quoted has to be taken as a whole.
+_QUOTED: Final = rb'"(?:[^"\\]|\\.)*"'
+_ELEMENT: Final = rb'[^",]*(?:' + _QUOTED + rb'[^",]*)*'
+_PAIR: Final = rb"([" + TCHAR + rb"]+)=(" + _QUOTED + rb"|[" + TCHAR + rb":\[\]]*)"
+_MAYBE_PAIR: Final = rb"[ \t]*(?:" + _PAIR + rb"[ \t]*)?"
+_is_balanced = re.compile(_ELEMENT + rb"(?:," + _ELEMENT + rb")*", re.DOTALL).fullmatch
+_elements = re.compile(rb"(?:\A|(?<=,))" + _ELEMENT, re.DOTALL).findall
+_is_element = re.compile(_MAYBE_PAIR + rb"(?:;" + _MAYBE_PAIR + rb")*", re.DOTALL).fullmatch
+_pairs = re.compile(_PAIR, re.DOTALL).findall
+_node_address = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[0-9A-Za-z._\-]+))?").fullmatch
 
 
 class Forwarding:
@@ -75,14 +88,22 @@ class Forwarding:
         """
         if not self.trusts(peer):
             return peer
-        client = peer
-        for address in reversed(_claimed_addresses(owned)):
-            if not _is_address(address):
+        believed = self._believed(_claimed(owned))
+        return believed[0] if believed else peer
+
+    def _believed(self, claimed: list[bytes]) -> list[bytes]:
+        # The end of a list of addresses, from the client's on: as far as each was said by a trusted proxy. What is no
+        # address says nothing, and so does all that stands before it.
+        believed: list[bytes] = []
+        for text in reversed(claimed):
+            address = _normal_address(text)
+            if not address:
                 break
-            client = address
+            believed.append(address)
             if not self.trusts(address):
                 break
-        return client
+        believed.reverse()
+        return believed
 
     def lines(self, peer: bytes, owned: dict[bytes, bytes], host: bytes, secure: bool) -> bytes:
         """
@@ -97,27 +118,55 @@ class Forwarding:
         if lines is None:
             if len(self._lines) >= _CACHED_PEERS:
                 self._lines.clear()
-            lines = self._lines[key] = _lines(peer, peer, host, b"https" if secure else b"http", b"")
+            scheme = b"https" if secure else b"http"
+            lines = self._lines[key] = _lines(peer, [], [], host, scheme, _port_of(host, scheme))
         return lines
 
     def _continued(self, peer: bytes, owned: dict[bytes, bytes], host: bytes, secure: bool) -> bytes:
-        # A trusted proxy's own lines are continued, and what it says of the client's side is kept.
-        chain = b"%b, %b" % (owned[b"x-forwarded-for"], peer) if b"x-forwarded-for" in owned else peer
+        # A trusted proxy's own lines are continued, and what it says of the client's side is kept. Of two fields that
+        # tell of different ways, the one that is believed is told in both.
+        way = self._believed(_claimed(owned))
+        elements = _split_elements(owned.get(b"forwarded", b""))[-len(way) :] if way else []
+        if [_normal_address(_element_address(element)) for element in elements] != way:
+            elements = [b"for=" + _node(address) for address in way]
         scheme = owned.get(b"x-forwarded-proto", b"").lower()
         if scheme not in (b"http", b"https"):
             scheme = b"https" if secure else b"http"
-        host = owned.get(b"x-forwarded-host", host)
-        return _lines(peer, chain, host, scheme, owned.get(b"forwarded", b""))
+        host = _authority(owned.get(b"x-forwarded-host", b"")) or host
+        port = _port(owned.get(b"x-forwarded-port", b"")) or _port_of(host, scheme)
+        return _lines(peer, way, elements, host, scheme, port)
 
 
-def _lines(peer: bytes, chain: bytes, host: bytes, scheme: bytes, forwarded: bytes) -> bytes:
+def _lines(peer: bytes, way: list[bytes], elements: list[bytes], host: bytes, scheme: bytes, port: bytes) -> bytes:
     quoted = host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     element = b'for=%b;host="%b";proto=%b' % (_node(peer), quoted, scheme)
     return (
-        b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nForwarded: %b\r\n"
-        b"X-Gateway: siger-api-gateway\r\n"
-        % (chain, scheme, host, b"%b, %b" % (forwarded, element) if forwarded else element)
+        b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Port: %b\r\n"
+        b"Forwarded: %b\r\nX-Gateway: siger-api-gateway\r\n"
+        % (b", ".join([*way, peer]), scheme, host, port, b", ".join([*elements, element]))
     )
+
+
+def _authority(text: bytes) -> bytes:
+    # Nobody has checked this one yet, as the request's own was.
+    try:
+        return parse_authority(text)
+    except HeadError:
+        return b""
+
+
+def _port(text: bytes) -> bytes:
+    try:
+        number = decimal(text)
+    except ValueError:
+        return b""
+    return b"%d" % number if 0 < number < 65536 else b""
+
+
+def _port_of(host: bytes, scheme: bytes) -> bytes:
+    # The port that the client asked for: a name alone is the default port of its scheme.
+    _, colon, port = host.rpartition(b":")
+    return (_port(port) if colon else b"") or (b"443" if scheme == b"https" else b"80")
 
 
 def via_line(owned: dict[bytes, bytes], minor: int) -> bytes:
@@ -138,21 +187,40 @@ def is_loop(owned: dict[bytes, bytes]) -> bool:
     return via is not None and len(_passes(via)) >= _MAX_PASSES
 
 
-def _claimed_addresses(owned: dict[bytes, bytes]) -> list[bytes]:
+def _claimed(owned: dict[bytes, bytes]) -> list[bytes]:
     listed = owned.get(b"x-forwarded-for")
     if listed is not None:
         return LIST_SPLIT(listed.strip(OWS))
-    found = [_forwarded_for(element) for element in LIST_SPLIT(owned.get(b"forwarded", b""))]
-    return [(match[1] or match[2]) if match else b"" for match in found]
+    return [_element_address(element) for element in _split_elements(owned.get(b"forwarded", b""))]
 
 
-def _is_address(text: bytes) -> bool:
-    # Python would take anything at all for the zone of an IPv6 address, and a zone means nothing on another machine.
+def _split_elements(value: bytes) -> list[bytes]:
+    # With a quote left open, where one element ends and the next begins is anybody's guess.
+    if _is_balanced(value) is None:
+        return []
+    return [element.strip(OWS) for element in _elements(value)]
+
+
+def _element_address(element: bytes) -> bytes:
+    # RFC 7239 section 6: an address, maybe with a port; or a name that is hidden, which is as good as none.
+    if _is_element(element) is None:
+        return b""
+    nodes = [value for name, value in _pairs(element) if name.lower() == b"for"]
+    match = _node_address(nodes[0].strip(b'"')) if len(nodes) == 1 else None
+    return (match[1] or match[2]) if match is not None else b""
+
+
+def _normal_address(text: bytes) -> bytes:
+    # One client has one text. Python would take anything at all for the zone of an IPv6 address, and a zone means
+    # nothing on another machine.
+    if b"%" in text:
+        return b""
     try:
-        ip_address(text.decode("ascii"))
+        address = ip_address(text.decode("ascii"))
     except ValueError:
-        return False
-    return b"%" not in text
+        return b""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address).encode("ascii")
 
 
 def _node(address: bytes) -> bytes:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 from ipaddress import ip_network
+from time import process_time
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +38,16 @@ def xff(value: bytes) -> dict[bytes, bytes]:
     The fields of a request with this C{X-Forwarded-For}.
     """
     return {b"x-forwarded-for": value}
+
+
+def told(lines: bytes) -> dict[bytes, bytes]:
+    """
+    What lines tell a backend, as the fields of its request.
+    """
+    pairs = [line.partition(b": ") for line in lines.split(b"\r\n")[:-1]]
+    fields = {name.lower(): value for name, _, value in pairs}
+    assert len(fields) == len(pairs), lines
+    return fields
 
 
 def kept(rules: Forwarding) -> int:
@@ -95,7 +106,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_stranger(self) -> None:
         """
-        What a stranger claims is worth nothing: D3.
+        Row D3: what a stranger claims is worth nothing.
         """
         for owned in ({}, xff(b"1.2.3.4"), {b"forwarded": b"for=1.2.3.4"}):
             self.assertEqual(behind_proxies().client(STRANGER, owned), STRANGER)
@@ -110,7 +121,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_first_untrusted(self) -> None:
         """
-        The list is walked from the right, and the first that is no trusted proxy is the client: D3.
+        Row D3: the list is walked from the right, and the first that is no trusted proxy is the client.
         """
         rules = behind_proxies()
         self.assertEqual(rules.client(PROXY, xff(b"6.6.6.6, 1.2.3.4, 10.0.0.2")), b"1.2.3.4")
@@ -125,7 +136,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_not_an_address(self) -> None:
         """
-        The walk ends at what is no address: the client is the last that was one: D3, L1.
+        Row D3: the walk ends at what is no address, and the client is the last that was one. L1.
         """
         rules = behind_proxies()
         for text in (
@@ -162,6 +173,68 @@ class ClientTests(SynchronousTestCase):
         both = {b"forwarded": b"for=6.6.6.6", b"x-forwarded-for": b"1.2.3.4"}
         self.assertEqual(rules.client(PROXY, both), b"1.2.3.4")
 
+    def test_normal_form(self) -> None:
+        """
+        Row D3: one client has one text, however a proxy writes it: limits and logs go by it.
+        """
+        for text, client in (
+            (b"2001:DB8:0:0:0:0:0:7", b"2001:db8::7"),
+            (b"::ffff:1.2.3.4", b"1.2.3.4"),
+            (b"::FFFF:102:304", b"1.2.3.4"),
+        ):
+            self.assertEqual(behind_proxies().client(PROXY, xff(text)), client)
+            self.assertEqual(behind_proxies().client(PROXY, {b"forwarded": b'for="[%b]"' % text}), client)
+        self.assertEqual(behind_proxies().client(PROXY, xff(b"6.6.6.6, ::ffff:10.0.0.2")), b"6.6.6.6")
+
+    def test_forwarded_quotation(self) -> None:
+        """
+        Row D3: what a proxy quotes, a host above all, is the client's text; no address is found in it, nor an end.
+        """
+        for value, client in (
+            (b'for=1.2.3.4;host="a,for=6.6.6.6"', b"1.2.3.4"),
+            (b'host="a,for=6.6.6.6";for=1.2.3.4', b"1.2.3.4"),
+            (b'host="a;for=6.6.6.6";for=1.2.3.4', b"1.2.3.4"),
+            (b'host="for=6.6.6.6";for=1.2.3.4', b"1.2.3.4"),
+            (b'for=1.2.3.4;host="a\\",for=6.6.6.6"', b"1.2.3.4"),
+            (b'for=1.2.3.4;host="a\\\\";proto=http', b"1.2.3.4"),
+            (b"xfor=6.6.6.6;for=1.2.3.4", b"1.2.3.4"),
+            (b'for=6.6.6.6, for=1.2.3.4;host="a, b", for=10.0.0.2', b"1.2.3.4"),
+            (b"for=1.2.3.4;;proto=http;", b"1.2.3.4"),
+            (b"for=1.2.3.4 ; proto=http", b"1.2.3.4"),
+            (b'for="1.2.3.4:_port"', b"1.2.3.4"),
+        ):
+            self.assertEqual(behind_proxies().client(PROXY, {b"forwarded": value}), client, value)
+
+    def test_forwarded_malformed(self) -> None:
+        """
+        Row D3: an element that is none ends the walk, and a quotation without an end leaves nothing to walk.
+        """
+        for value, client in (
+            (b"for=1.2.3.4;for=6.6.6.6", PROXY),
+            (b"for=1.2.3.4 for=6.6.6.6", PROXY),
+            (b"for = 1.2.3.4", PROXY),
+            (b"for=2001:db8::7", PROXY),
+            (b"for=1.2.3.4:", PROXY),
+            (b"for=1.2.3.4;host", PROXY),
+            (b'for="1\\.2.3.4"', PROXY),
+            (b'for=""', PROXY),
+            (b"for=1.2.3.4, , for=10.0.0.2", b"10.0.0.2"),
+            (b"for=1.2.3.4, by=10.0.0.2", PROXY),
+            (b'for="x, for=1.2.3.4', PROXY),
+            (b'for="x, for=1.2.3.4;host="a"', PROXY),
+            (b'for=1.2.3.4;host="a\\"', PROXY),
+        ):
+            self.assertEqual(behind_proxies().client(PROXY, {b"forwarded": value}), client, value)
+
+    def test_forwarded_time(self) -> None:
+        """
+        The longest of fields take no longer than their length, however they are made.
+        """
+        for value in (b'"' * 16383, b'"a",' * 4095 + b'"', b"a=b;" * 4096, b'a="' + b'\\"' * 8190, b"," * 16384):
+            began = process_time()
+            behind_proxies().lines(PROXY, {b"forwarded": value}, b"a.test", False)
+            self.assertLess(process_time() - began, 0.5, value[:9])
+
     @properties
     @given(noise(b"1.2.3.4", b"10.0.0.2", b", ", b"2001:db8::7", b"%"), st.booleans())
     def test_any_bytes(self, value: bytes, modern: bool) -> None:
@@ -179,12 +252,13 @@ class LinesTests(SynchronousTestCase):
 
     def test_stranger(self) -> None:
         """
-        A backend is told of the socket's peer, and of nothing that it claimed: D3, D6.
+        Rows D3 and D6: a backend is told of the socket's peer, and of nothing that it claimed.
         """
         owned = {
             b"x-forwarded-for": b"1.2.3.4",
             b"x-forwarded-proto": b"https",
             b"x-forwarded-host": b"evil.test",
+            b"x-forwarded-port": b"1",
             b"forwarded": b"for=1.2.3.4",
         }
         for rules in (Forwarding(), behind_proxies()):
@@ -192,6 +266,7 @@ class LinesTests(SynchronousTestCase):
                 self.assertEqual(
                     rules.lines(STRANGER, owned, b"a.test", False),
                     b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a.test\r\n"
+                    b"X-Forwarded-Port: 80\r\n"
                     b'Forwarded: for=192.0.2.7;host="a.test";proto=http\r\nX-Gateway: siger-api-gateway\r\n',
                 )
 
@@ -225,7 +300,7 @@ class LinesTests(SynchronousTestCase):
 
     def test_proxy(self) -> None:
         """
-        A trusted proxy's lines are continued, and what it says of the client's side is kept: D3.
+        Rows D3 and D6: a trusted proxy's lines are continued, and what it says of the client's side is kept.
         """
         owned = {
             b"x-forwarded-for": b"1.2.3.4",
@@ -236,6 +311,7 @@ class LinesTests(SynchronousTestCase):
         self.assertEqual(
             behind_proxies().lines(PROXY, owned, b"a.test", False),
             b"X-Forwarded-For: 1.2.3.4, 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: b.test\r\n"
+            b"X-Forwarded-Port: 443\r\n"
             b'Forwarded: for=1.2.3.4, for=10.0.0.1;host="b.test";proto=https\r\nX-Gateway: siger-api-gateway\r\n',
         )
 
@@ -258,12 +334,130 @@ class LinesTests(SynchronousTestCase):
 
     def test_host_is_quoted(self) -> None:
         """
-        A host that a proxy passed on unread cannot break out of its quotation.
+        A host that nobody checked cannot break out of its quotation.
         """
-        owned = {b"x-forwarded-host": b'a";for=6.6.6.6;x="\\'}
-        self.assertIn(
-            b'host="a\\";for=6.6.6.6;x=\\"\\\\";proto=', behind_proxies().lines(PROXY, owned, b"a.test", False)
-        )
+        lines = Forwarding().lines(STRANGER, {}, b'a";for=6.6.6.6;x="\\', False)
+        self.assertIn(b'host="a\\";for=6.6.6.6;x=\\"\\\\";proto=', lines)
+
+    def test_other_host(self) -> None:
+        """
+        Row D6: a host that is none is not passed on, not even for a trusted proxy.
+        """
+        for value in (
+            b'a";for=6.6.6.6;x="',
+            b"a.test, b.test",
+            b"user@a.test",
+            b"http://a.test",
+            b"a b",
+            b"a:99999",
+            b"",
+        ):
+            lines = behind_proxies().lines(PROXY, {b"x-forwarded-host": value}, b"a.test:81", False)
+            self.assertIn(b"X-Forwarded-Host: a.test:81\r\nX-Forwarded-Port: 81\r\n", lines, value)
+            self.assertIn(b'host="a.test:81";proto=', lines, value)
+
+    def test_port(self) -> None:
+        """
+        Row D6: the port is the one that the client asked for, which may be the default of its scheme.
+        """
+        for host, secure, port in (
+            (b"a.test", False, b"80"),
+            (b"a.test", True, b"443"),
+            (b"a.test:8080", False, b"8080"),
+            (b"a.test:0443", False, b"443"),
+            (b"a.test:0", False, b"80"),
+            (b"[2001:db8::1]", False, b"80"),
+            (b"[2001:db8::1]:81", True, b"81"),
+            (b"8080", False, b"80"),
+            (b"", True, b"443"),
+        ):
+            self.assertEqual(told(Forwarding().lines(STRANGER, {}, host, secure))[b"x-forwarded-port"], port, host)
+
+    def test_port_of_a_proxy(self) -> None:
+        """
+        Row D6: a trusted proxy may know better, but only a port is one.
+        """
+        for value, port in (
+            (b"8443", b"8443"),
+            (b"08443", b"8443"),
+            (b"0", b"443"),
+            (b"65536", b"443"),
+            (b"+1", b"443"),
+            (b"80, 81", b"443"),
+            (b"", b"443"),
+        ):
+            owned = {b"x-forwarded-port": value, b"x-forwarded-proto": b"https"}
+            fields = told(behind_proxies().lines(PROXY, owned, b"a.test", False))
+            self.assertEqual(fields[b"x-forwarded-port"], port, value)
+
+    def test_strangers_part(self) -> None:
+        """
+        Row D3: what stands left of the client in a trusted proxy's list was said by the client, and goes no further.
+        """
+        for value, chain in (
+            (b"6.6.6.6, 1.2.3.4", b"1.2.3.4, 10.0.0.1"),
+            (b"6.6.6.6, 1.2.3.4, 10.0.0.2", b"1.2.3.4, 10.0.0.2, 10.0.0.1"),
+            (b"6.6.6.6, unknown, 10.0.0.2", b"10.0.0.2, 10.0.0.1"),
+            (b"<script>", b"10.0.0.1"),
+            (b"2001:DB8:0::7", b"2001:db8::7, 10.0.0.1"),
+        ):
+            fields = told(behind_proxies().lines(PROXY, xff(value), b"a.test", False))
+            self.assertEqual(fields[b"x-forwarded-for"], chain)
+            self.assertEqual(fields[b"forwarded"].count(b"for="), chain.count(b",") + 1)
+            self.assertNotIn(b"6.6.6.6", fields[b"forwarded"])
+
+    def test_one_answer(self) -> None:
+        """
+        Row D3: of two fields that tell of different ways, both are passed on as the one that is believed.
+        """
+        for owned, chain, forwarded in (
+            (
+                {b"x-forwarded-for": b"1.2.3.4", b"forwarded": b"for=6.6.6.6"},
+                b"1.2.3.4, 10.0.0.1",
+                b"for=1.2.3.4, for=10.0.0.1;",
+            ),
+            ({b"forwarded": b"for=1.2.3.4"}, b"1.2.3.4, 10.0.0.1", b"for=1.2.3.4, for=10.0.0.1;"),
+            (
+                {b"x-forwarded-for": b"2001:db8::7, fd00::2"},
+                b"2001:db8::7, fd00::2, 10.0.0.1",
+                b'for="[2001:db8::7]", for="[fd00::2]", for=10.0.0.1;',
+            ),
+            (
+                {b"forwarded": b'for=6.6.6.6, for="[2001:DB8::7]:80";proto=https;by=_b , for=10.0.0.2'},
+                b"2001:db8::7, 10.0.0.2, 10.0.0.1",
+                b'for="[2001:DB8::7]:80";proto=https;by=_b, for=10.0.0.2, for=10.0.0.1;',
+            ),
+            ({b"x-forwarded-for": b"", b"forwarded": b"for=1.2.3.4"}, b"10.0.0.1", b"for=10.0.0.1;"),
+        ):
+            fields = told(behind_proxies().lines(PROXY, owned, b"a.test", False))
+            self.assertEqual(fields[b"x-forwarded-for"], chain)
+            self.assertTrue(fields[b"forwarded"].startswith(forwarded), fields[b"forwarded"])
+
+    @properties
+    @given(
+        st.lists(
+            st.sampled_from((b"1.2.3.4", b"10.0.0.2", b"10.0.0.3", b"2001:db8::7", b"fd00::2", b"unknown", b""))
+        ).map(b", ".join)
+        | noise(b"1.2.3.4", b"10.0.0.2", b", "),
+        st.lists(
+            st.sampled_from((b"for=1.2.3.4", b'for="[fd00::2]:80"', b'host="a,for=6.6.6.6"', b"for=_h", b'"'))
+        ).map(b",".join)
+        | noise(b"for=", b"1.2.3.4", b'"', b",", b";", b"\\"),
+        st.sampled_from((b"x-forwarded-for", b"forwarded", b"")),
+    )
+    def test_backend_agrees(self, listed: bytes, forwarded: bytes, only: bytes) -> None:
+        """
+        Row D3: whatever came, a backend that trusts the same proxies finds the client that the gateway found, in
+        either field; and so does one that takes the first address of the list for the client.
+        """
+        owned = {b"x-forwarded-for": listed, b"forwarded": forwarded}
+        owned = {only: owned[only]} if only else owned
+        rules = behind_proxies()
+        client = rules.client(PROXY, owned)
+        fields = told(rules.lines(PROXY, owned, b"a.test", False))
+        for name in (b"x-forwarded-for", b"forwarded"):
+            self.assertEqual(rules.client(b"10.0.0.9", {name: fields[name]}), client)
+        self.assertEqual(fields[b"x-forwarded-for"].split(b",")[0], client)
 
 
 class ViaTests(SynchronousTestCase):
@@ -273,7 +467,7 @@ class ViaTests(SynchronousTestCase):
 
     def test_line(self) -> None:
         """
-        This gateway is named after those before it, with the version it was spoken to in: D8.
+        Row D8: this gateway is named after those before it, with the version it was spoken to in.
         """
         self.assertEqual(via_line({}, 1), b"Via: 1.1 siger\r\n")
         self.assertEqual(via_line({}, 0), b"Via: 1.0 siger\r\n")
@@ -281,7 +475,7 @@ class ViaTests(SynchronousTestCase):
 
     def test_loop(self) -> None:
         """
-        A request that came through here twice before is going round: D8.
+        Row D8: a request that came through here twice before is going round.
         """
         for via in (
             b"1.1 siger, 1.1 siger",
@@ -293,7 +487,7 @@ class ViaTests(SynchronousTestCase):
 
     def test_no_loop(self) -> None:
         """
-        Once is allowed, for one gateway may stand behind another; other names are other gateways: D8.
+        Row D8: once is allowed, for one gateway may stand behind another; other names are other gateways.
         """
         for via in (
             b"",

@@ -22,6 +22,7 @@ from tests.http.generators import noise, properties
 ENDPOINT = Endpoint(Instance("192.0.2.9", 80))
 FORWARDED = (
     b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: a.test\r\n"
+    b"X-Forwarded-Port: 80\r\n"
     b'Forwarded: for=192.0.2.7;host="a.test";proto=http\r\nX-Gateway: siger-api-gateway\r\n'
 )
 
