@@ -4,7 +4,15 @@ What can go wrong with shared records: nats-py's many exceptions come to these f
 
 from __future__ import annotations
 
-__all__ = ["InvalidKeyError", "KeyExistsError", "MessagingError", "RevisionError", "TooLargeError", "UnavailableError"]
+__all__ = [
+    "InvalidKeyError",
+    "KeyExistsError",
+    "MessagingError",
+    "NobodyAnswersError",
+    "RevisionError",
+    "TooLargeError",
+    "UnavailableError",
+]
 
 
 class MessagingError(Exception):
@@ -19,6 +27,12 @@ class UnavailableError(MessagingError):
 
     After a write this does not mean that nothing was written: the answer may be what got lost. Whoever writes with a
     revision reads again and sees.
+    """
+
+
+class NobodyAnswersError(UnavailableError):
+    """
+    Nobody listens where a request was sent, so nothing can have come of it.
     """
 
 

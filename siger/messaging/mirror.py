@@ -28,6 +28,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from siger.messaging.waiting import Waiters
+
 __all__ = ["Entry", "Mirror", "Source"]
 
 _log = Logger()
@@ -103,7 +105,7 @@ class Mirror:
         self._seen = 0
         self._expiries: deque[tuple[float, str, int]] = deque()
         self._sweep: IDelayedCall | None = None
-        self._waiting: list[Deferred[None]] = []
+        self._waiters = Waiters()
         self._running = False
 
     def __repr__(self) -> str:
@@ -133,7 +135,7 @@ class Mirror:
         if self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-        self._waiting.clear()
+        self._waiters.forget()
 
     def when_current(self) -> Deferred[None]:
         """
@@ -141,9 +143,7 @@ class Mirror:
         """
         if self.current:
             return succeed(None)
-        waiting: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(waiting)
-        return waiting
+        return self._waiters.wait()
 
     def apply(self, entry: Entry) -> None:
         """
@@ -171,6 +171,8 @@ class Mirror:
 
         @param expires_in: the seconds that the record has to live, if its bucket has a time to live at all.
         """
+        if not self._running:
+            return
         if self._told is not None:
             self._told.add(entry.key)
         self._seen = max(self._seen, entry.revision)
@@ -185,15 +187,15 @@ class Mirror:
         """
         Everything has been told.
         """
+        if not self._running:
+            return
         told, self._told = self._told, None
         if told is not None:
             for key in [key for key in self._live if key not in told and key not in self._ours]:
                 self._take(Entry(key, None, self._live[key].revision), 0.0)
         self.current, self.stale = True, False
         self.resyncs += 1
-        waiting, self._waiting = self._waiting, []
-        for deferred in waiting:
-            deferred.callback(None)
+        self._waiters.fire()
 
     def lost(self) -> None:
         """
