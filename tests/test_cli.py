@@ -153,9 +153,9 @@ class CommandLineTests(SynchronousTestCase):
         """
         Warnings are printed apart, and do not make a file invalid.
         """
-        path = self.write("registration: closed")
+        path = self.write("jwt_secret: your-secret-key")
         self.assertEqual(0, self.siger("check", path))
-        self.assertTrue(self.err.startswith(f"warning: {path}:1: registration is read"), self.err)
+        self.assertTrue(self.err.startswith(f"warning: {path}:1: jwt_secret: this is a published"), self.err)
         self.assertIn("is valid", self.out)
 
     def test_check_environment(self) -> None:

@@ -45,15 +45,15 @@ def public_key(value: Value) -> PublicKey:
     before = len(value.faults)
     kid = take("kid", key_name, "")
     algorithm = take("algorithm", _algorithm, "")
-    pem = take("public_key", _inline, "") or take("file", _from_file, "")
+    inline, from_file = take("public_key", _inline, ""), take("file", _from_file, "")
     section.finish()
     section.need("algorithm")
     if ("public_key" in section) == ("file" in section):
         value.report("needs either public_key, as PEM text, or the file that it is in")
     if len(value.faults) == before:
         place = section.at("public_key" if "public_key" in section else "file")
-        _report_mismatch(place, algorithm, pem)
-    return PublicKey(kid, algorithm, pem)
+        _report_mismatch(place, algorithm, inline or from_file)
+    return PublicKey(kid, algorithm, inline or from_file)
 
 
 def _report_mismatch(place: Value, algorithm: str, pem: str) -> None:

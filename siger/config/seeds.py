@@ -47,9 +47,7 @@ def _refuse_publicity(value: Value, settings: Settings) -> None:
     """
     wrong = {fault.path for fault in value.faults}
     if "port" not in wrong and not is_loopback(settings.listen.host):
-        value.report(
-            "accounts with known passwords are for a gateway that only this machine reaches: port: 127.0.0.1:..."
-        )
+        value.report("accounts with known passwords need a gateway that only this machine reaches, as 127.0.0.1:8080")
     if "nats_address" not in wrong and not settings.nats_address:
         value.report("accounts are kept in NATS, so they need a nats_address, or embedded")
 

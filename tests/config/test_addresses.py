@@ -286,17 +286,26 @@ class OriginTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """
-        Origins as browsers send them, and the star.
+        Row J1: origins as browsers send them, whole, each once.
         """
-        origins = ("http://localhost:3000", "https://app.example.com", "http://[::1]:80${E:80}", "http://10.0.0.1", "*")
+        origins = ("http://localhost:3000", "https://app.example.com", "http://[::1]:80${E:80}", "http://10.0.0.1")
         text = ", ".join(f"'{origin}'" for origin in origins)
         cors = loaded(f"cors: {{origins: [{text}]}}").cors
         assert cors is not None
         self.assertEqual(tuple(origin.replace("${E:80}", "80") for origin in origins), cors.origins)
+        self.assertEqual(cors, loaded(f"cors: {{origins: [{text}, {text}]}}").cors)
+
+    def test_star(self) -> None:
+        """
+        The star is every origin, so that others beside it say nothing.
+        """
+        cors = loaded("cors: {origins: ['http://a', '*']}").cors
+        assert cors is not None
+        self.assertEqual(("*",), cors.origins)
 
     def test_bad(self) -> None:
         """
-        Anything that no browser sends is an error.
+        Row J1: anything that no browser sends is an error, C{null}, which anybody can send, among it.
         """
         for text in (
             *("null", "http://a/", "http://A", "ftp://a", "a", "http://", "http://a:", "http://a:x", "http://a:99999"),
@@ -309,6 +318,9 @@ class OriginTests(SynchronousTestCase):
                 "http://a#b",
                 "",
                 "http://[::1",
+                "http://[0:0:0:0:0:0:0:1]",
+                "http://a.test.",
+                "https://*",
             ),
         ):
             errors = errors_of(f"cors: {{origins: ['{text}']}}")

@@ -36,7 +36,7 @@ class AliasTests(SynchronousTestCase):
         self.assertEqual((Listen("", 8080), Address("localhost", 8500)), (found.listen, found.consul_address))
         self.assertEqual(("localhost:4222", "debug", 90), (found.nats_address, found.log_level, found.jwt_expiration))
         self.assertEqual("0123456789abcdef0123456789abcdef", found.jwt_secret)
-        self.assertEqual(Cors(("*",), ("GET", "POST"), ("Content-Type",), False), found.cors)
+        self.assertEqual(Cors(("*",), ("GET", "POST"), ("Content-Type",)), found.cors)
 
     def test_both(self) -> None:
         """

@@ -4,13 +4,14 @@ Tests of L{siger.config.decode}.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.decode import boolean, choice, integer, is_off, list_of, number, off_or, size, text
+from siger.config.decode import boolean, choice, exact, integer, is_off, list_of, number, off_or, size, text
 from siger.config.document import parse
 from siger.config.nodes import Mapping, Origin, Scalar, SettingError
 from siger.config.section import Decoder, InvalidError, ReportedError, Value
@@ -115,6 +116,24 @@ class DecoderTests(SynchronousTestCase):
         for yaml in (".inf", "-.inf", ".nan", "1e999", "0x10", "01", "'1'", "30s", "-1", "1e99", "", "true", "[1]"):
             with self.assertRaises(InvalidError):
                 number(0.5, 100)(value(yaml))
+
+    def test_exact(self) -> None:
+        """
+        The same as fractions of whole numbers, so that nothing is rounded.
+        """
+        cases: dict[str, object] = {
+            "0.1": Fraction(1, 10),
+            "100": Fraction(100),
+            "2.": Fraction(2),
+            ".5": Fraction(1, 2),
+        }
+        cases |= {"1e-1": Fraction(1, 10), "0.333333333333333333": Fraction(333333333333333333, 10**18)}
+        self.takes(exact("0.1", "100"), cases)
+        wanted = "expected a number from 0.1 to 100, got"
+        self.refuses(exact("0.1", "100"), {"0.09": f"{wanted} 0.09", "100.0000001": f"{wanted} 100.0000001"})
+        for yaml in (".inf", ".nan", "1/2", "1:30", "0x10", "'1'", "-1", "", "true", "[1]", "1e-99"):
+            with self.assertRaises(InvalidError):
+                exact("0.1", "100")(value(yaml))
 
     def test_size(self) -> None:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import stat
+from fractions import Fraction
 from pathlib import Path
 
 import attrs
@@ -13,7 +14,32 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.default import default_text, write_default
 from siger.config.load import ConfigErrors, load
-from siger.config.settings import Address, ConsulSettings, Limits, ServiceSettings, Settings
+from siger.config.settings import (
+    Address,
+    ConsulSettings,
+    Cors,
+    IssuerSettings,
+    JwtKey,
+    Limits,
+    NatsSettings,
+    PublicKey,
+    RateLimit,
+    SeedUser,
+    ServiceSettings,
+    Settings,
+)
+from tests.config.public_key_texts import EC_KEY
+
+
+def uncommented(text: str) -> str:
+    """
+    The default file on one machine alone, with all that is commented out put to use.
+    """
+    head, services, tail = text.partition("\nservices: {}\n")
+    head = re.sub(r"^# ((?:jwt_keys|issuers|cors|seed_users):|  )", r"\1", head, flags=re.MULTILINE)
+    head = re.sub(r"^  # ((?:forward_authorization|rate_limit|cors): )", r"  \1", head, flags=re.MULTILINE)
+    tail = re.sub(r"^#(  )", r"\1", tail.replace("routes: []", "routes:"), flags=re.MULTILINE)
+    return head.replace('port: ":8080"', "port: 127.0.0.1:8080") + services.replace(" {}", "") + tail
 
 
 class DefaultTextTests(SynchronousTestCase):
@@ -21,13 +47,18 @@ class DefaultTextTests(SynchronousTestCase):
     The default file is a good one.
     """
 
+    SECTIONS = (
+        *(Settings, ConsulSettings, ServiceSettings, Limits, RateLimit, Cors, NatsSettings),
+        *(JwtKey, IssuerSettings, PublicKey, SeedUser),
+    )
+
     def load(self, text: str) -> Settings:
         """
         What a text comes to.
         """
         path = Path(self.mktemp())
         path.write_text(text)
-        return load(path, {})
+        return load(path, {"NEW_SECRET": "n" * 32, "OLD_SECRET": "o" * 32})
 
     def test_settings(self) -> None:
         """
@@ -40,7 +71,6 @@ class DefaultTextTests(SynchronousTestCase):
             nats_address="localhost:4222",
             jwt_secret=found.jwt_secret,
             access_log="./data/access.log",
-            warnings=found.warnings,
         )
         self.assertEqual(expected, found)
 
@@ -54,30 +84,45 @@ class DefaultTextTests(SynchronousTestCase):
         """
         It has every key, or has it commented out.
         """
-        keys = set(re.findall(r"^(?:# ?)?(?: {2}|# {2})?([a-z_]+):(?: |$)", default_text(), re.MULTILINE))
-        fields = {
-            field for of in (Settings, ConsulSettings, ServiceSettings, Limits) for field in attrs.fields_dict(of)
-        }
-        self.assertEqual(set(), fields - keys - {"listen", "warnings", "name", "instances"})
-        self.assertIn("port", keys)
+        keys = set(re.findall(r"(?:^|[ {])([a-z_]+):(?: |$)", default_text(), re.MULTILINE))
+        fields = {field for of in self.SECTIONS for field in attrs.fields_dict(of)}
+        self.assertEqual({"listen", "warnings", "name", "pem"}, fields - keys)
+        self.assertLess({"port", "public_key"}, keys)
 
     def test_comments(self) -> None:
         """
         What is commented out can be used as it is.
         """
-        text = re.sub(
-            r"^# ?((rate_limit|cors|registration|  (origins|methods|headers|credentials)):)",
-            r"\1",
-            default_text(),
-            flags=re.MULTILINE,
-        )
-        text = re.sub(r"^(services|routes): ..$", r"\1:", text, flags=re.MULTILINE)
-        text = re.sub(r"^#(  )", r"\1", text, flags=re.MULTILINE)
-        found = self.load(text)
-        self.assertEqual((2, 1), (len(found.services["echo"].instances), len(found.routes)))
-        assert found.rate_limit is not None
+        key = Path(self.mktemp())
+        key.write_text(EC_KEY)
+        found = self.load(uncommented(default_text()).replace("keys/build-server.pem", str(key)))
+        self.assertEqual((2, 2), (len(found.services["echo"].instances), len(found.routes)))
+        self.assertEqual((2, 2, 1), (len(found.jwt_keys), len(found.issuers), len(found.seed_users)))
+        self.assertEqual({"user", "admin", "auditor"}, found.roles)
+        self.assertEqual((RateLimit(Fraction(1000), 2000, ("user", "service")),), found.service_defaults.rate_limit)
+        self.assertTrue(found.service_defaults.forward_authorization)
         assert found.cors is not None
-        self.assertEqual(("client_ip", True), (found.rate_limit.key, found.cors.credentials))
+        self.assertEqual((Cors().expose, Cors().headers), (found.cors.expose, found.cors.headers))
+        self.assertTrue(found.cors.credentials)
+
+    def test_seeds_stay_private(self) -> None:
+        """
+        Row H15: it has no account; and uncommenting its example is not enough, since it listens for everybody.
+        """
+        self.assertEqual((), self.load(default_text()).seed_users)
+        text = re.sub(r"^# (seed_users:|  - \{username)", r"\1", default_text(), flags=re.MULTILINE)
+        with self.assertRaises(ConfigErrors) as raised:
+            self.load(text)
+        self.assertIn(
+            "accounts with known passwords need a gateway that only this machine reaches", str(raised.exception)
+        )
+
+    def test_no_warnings(self) -> None:
+        """
+        There is nothing to say about it.
+        """
+        self.assertEqual((), self.load(default_text()).warnings)
+        self.assertNotIn("this version does not", default_text())
 
 
 class WriteDefaultTests(SynchronousTestCase):

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.effective import REDACTED, effective
 from siger.config.settings import Settings
+from tests.config.public_key_texts import EC_KEY
 from tests.config.reading import loaded
 
 FULL = """\
@@ -18,20 +19,46 @@ consul_address: c:1
 nats_address: embedded
 jwt_secret: 0123456789abcdef-0123456789abcdef
 trusted_proxies: [10.0.0.0/8, '::1']
-rate_limit: {requests_per_second: 0.5}
-cors: {origins: ['http://a']}
+proxy_protocol: [10.0.0.0/8]
+rate_limit: [{requests_per_second: 0.1, key: [user, 'header:X-A']}, {requests_per_second: 123456.789012345678}]
+cors: {origins: ['http://a'], expose: [X-B], max_age: 1}
+registration: closed
+roles: [ops]
+jwt_keys:
+  - {kid: new, secret: abcdefgh-0123456789abcdef-0123456789}
+  - {kid: old, secret: hgfedcba-0123456789abcdef-0123456789}
+issuers:
+  - {issuer: 'https://a', jwks_url: 'https://a/keys', default_role: '', roles: {there: ops}, algorithms: [ES256]}
+  - {issuer: b, keys: [{algorithm: ES256, public_key: "@KEY@"}, {kid: k, algorithm: ES256, public_key: "@KEY@"}]}
+nats: {user: gateway, password: hushhush-nats}
+seed_users:
+  - {username: admin, password: hushhush-seed, role: admin, id: "1"}
+  - {username: bob, password: hushhush-seed}
 drain_timeout: 2.5
 consul: {expose: [b, a], token: hushhush, tags: [é]}
-service_defaults: {rate_limit: off, timeouts: {idle: 0.5}}
+service_defaults:
+  {auth: user, rate_limit: off, cors: {origins: ['*']}, forward_authorization: false, timeouts: {idle: 0.5}}
 services:
   "on":
     instances: ["h:1", {address: '::1', port: 2, weight: 3, tags: [y, x], meta: {k: 'off'}}]
     rate_limit: {requests_per_second: 1}
+    cors: off
+    auth: [ops, admin]
   b:
 routes:
   - {path: '/{x}/', service: b, methods: [GET], timeouts: {idle: 1}, max_body: 1 MiB, rewrite: /r}
-  - {host: '*.h', service: z}
-"""
+  - {host: '*.h', service: z, auth: public, rate_limit: off, cors: off, forward_authorization: true}
+  - {host: 'h', service: z, rate_limit: {requests_per_second: 1, shadow: true}}
+""".replace("@KEY@", EC_KEY.replace("\n", "\\n"))
+SECRETS = {
+    "SIGER_JWT_SECRET": "0123456789abcdef-0123456789abcdef",
+    "SIGER_JWT_KEYS__0__SECRET": "abcdefgh-0123456789abcdef-0123456789",
+    "SIGER_JWT_KEYS__1__SECRET": "hgfedcba-0123456789abcdef-0123456789",
+    "SIGER_CONSUL__TOKEN": "hushhush",
+    "SIGER_NATS__PASSWORD": "hushhush-nats",
+    "SIGER_SEED_USERS__0__PASSWORD": "hushhush-seed",
+    "SIGER_SEED_USERS__1__PASSWORD": "hushhush-seed",
+}
 
 
 class EffectiveTests(SynchronousTestCase):
@@ -43,10 +70,9 @@ class EffectiveTests(SynchronousTestCase):
         """
         What is printed is read as the same settings, once it has its secrets back.
         """
-        for text in ("", FULL):
+        for text, secrets in (("", {}), ("rate_limit: off", {}), (FULL, SECRETS)):
             settings = loaded(text)
-            secrets = {"SIGER_JWT_SECRET": settings.jwt_secret, "SIGER_CONSUL__TOKEN": settings.consul.token}
-            again = loaded(effective(settings), {name: secret for name, secret in secrets.items() if secret})
+            again = loaded(effective(settings), secrets)
             self.assertEqual(attrs.evolve(settings, warnings=()), attrs.evolve(again, warnings=()))
 
     def test_redacted(self) -> None:
@@ -54,10 +80,13 @@ class EffectiveTests(SynchronousTestCase):
         Secrets are not printed; that there are some is.
         """
         printed = effective(loaded(FULL))
-        self.assertNotIn("hushhush", printed)
-        self.assertNotIn("0123456789", printed)
+        for secret in SECRETS.values():
+            self.assertNotIn(secret, printed)
         tree = yaml.safe_load(printed)
         self.assertEqual((REDACTED, REDACTED), (tree["jwt_secret"], tree["consul"]["token"]))
+        self.assertEqual([REDACTED] * 2, [key["secret"] for key in tree["jwt_keys"]])
+        self.assertEqual([REDACTED] * 2, [user["password"] for user in tree["seed_users"]])
+        self.assertEqual((REDACTED, None), (tree["nats"]["password"], tree["nats"].get("token")))
         self.assertNotIn("jwt_secret", yaml.safe_load(effective(Settings())))
 
     def test_keys(self) -> None:
@@ -73,8 +102,17 @@ class EffectiveTests(SynchronousTestCase):
         """
         What is off says so.
         """
-        tree = yaml.safe_load(effective(Settings()))
+        tree = yaml.safe_load(effective(loaded("rate_limit: off")))
         self.assertEqual(("off", "off", ""), (tree["rate_limit"], tree["cors"], tree["consul_address"]))
+
+    def test_rates(self) -> None:
+        """
+        Rates are printed as they were written, to the last digit.
+        """
+        for rate in ("100", "0.1", "123456.789012345678", "0.001"):
+            self.assertIn(
+                f"requests_per_second: {rate}\n", effective(loaded(f"rate_limit: {{requests_per_second: {rate}}}"))
+            )
 
     def test_no_anchors(self) -> None:
         """

@@ -5,10 +5,11 @@ Tests of L{siger.config.environment}.
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Address, InstanceSettings, Listen
+from siger.config.settings import Address, InstanceSettings, JwtKey, Listen, RateLimit
 from tests.config.reading import errors_of, loaded
 
 
@@ -96,8 +97,18 @@ class OverrideTests(SynchronousTestCase):
         A section that the file switched off can be written anew.
         """
         settings = loaded("rate_limit: off", {"SIGER_RATE_LIMIT__REQUESTS_PER_SECOND": "5"})
-        assert settings.rate_limit is not None
-        self.assertEqual(5, settings.rate_limit.requests_per_second)
+        self.assertEqual((RateLimit(Fraction(5), 10),), settings.rate_limit)
+
+    def test_secrets(self) -> None:
+        """
+        Secrets in a list can come as a whole, or take the place of those in the file one by one.
+        """
+        key = "0123456789abcdef-0123456789abcdef"
+        whole = loaded("", {"SIGER_JWT_KEYS": f"[{{kid: a, secret: {key}}}]"})
+        self.assertEqual((JwtKey("a", key),), whole.jwt_keys)
+        single = loaded("jwt_keys: [{kid: a, secret: x}]", {"SIGER_JWT_KEYS__0__SECRET": key})
+        self.assertEqual((JwtKey("a", key),), single.jwt_keys)
+        self.assertEqual("5", loaded("nats: {user: u}", {"SIGER_NATS__PASSWORD": "5"}).nats.password)
 
     def test_whole_section(self) -> None:
         """

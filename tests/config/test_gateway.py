@@ -4,11 +4,13 @@ Tests of L{siger.config.gateway}.
 
 from __future__ import annotations
 
+from fractions import Fraction
+from ipaddress import ip_network
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Address, ConsulSettings, Cors, Limits, RateLimit, Settings
+from siger.config.settings import ConsulSettings, Cors, JwtKey, Limits, NatsSettings, RateLimit, Settings
 from tests.config.reading import errors_of, loaded
 
 LONG = "0123456789abcdef0123456789abcdef"
@@ -45,9 +47,18 @@ class GatewayTests(SynchronousTestCase):
             ("drain_timeout: 0", "drain_timeout", 0),
             ("drain_timeout: 2.5", "drain_timeout", 2.5),
             ("workers: 1", "workers", 1),
-            ("rate_limit: off", "rate_limit", None),
-            ("rate_limit: 'off'", "rate_limit", None),
-            ("rate_limit: {requests_per_second: 100, burst: 200, key: client_ip}", "rate_limit", RateLimit()),
+            ("rate_limit: off", "rate_limit", ()),
+            ("rate_limit: 'off'", "rate_limit", ()),
+            ("rate_limit: {requests_per_second: 5}", "rate_limit", (RateLimit(Fraction(5), 10),)),
+            ("port: 1", "rate_limit", (RateLimit(Fraction(100), 200, ("client_ip",)),)),
+            ("cors: {origins: ['http://a']}", "cors", Cors(("http://a",))),
+            ("proxy_protocol: [10.0.0.0/8, '::1']", "proxy_protocol", (ip_network("10.0.0.0/8"), ip_network("::1"))),
+            ("roles: [ops]", "roles", frozenset({"user", "admin", "ops"})),
+            ("roles: ", "roles", frozenset({"user", "admin"})),
+            (f"jwt_keys: [{{kid: a, secret: {LONG}}}]", "jwt_keys", (JwtKey("a", LONG),)),
+            ("issuers: ", "issuers", ()),
+            ("nats: ", "nats", NatsSettings()),
+            ("seed_users: ", "seed_users", ()),
             ("cors: off", "cors", None),
             ("cors: false", "cors", None),
             ("registration: open", "registration", "open"),
@@ -82,6 +93,13 @@ class GatewayTests(SynchronousTestCase):
             ("rate_limit: ", "rate_limit: needs the key 'requests_per_second'"),
             ("rate_limit: on", "rate_limit: expected a mapping, got true or false"),
             ("cors: ", "cors: needs the key 'origins'"),
+            ("proxy_protocol: [x]", "proxy_protocol[0]: expected a network such as 10.0.0.0/8, got 'x'"),
+            ("roles: ops", "roles: expected a list, got a text"),
+            ("roles: [A]", "roles[0]: a role has 1 to 64 characters of a-z"),
+            ("jwt_keys: {}", "jwt_keys: expected a list, got a mapping"),
+            ("issuers: x", "issuers: expected a list, got a text"),
+            ("nats: []", "nats: expected a mapping, got a list"),
+            ("seed_users: {}", "seed_users: expected a list, got a mapping"),
             ("cors: '*'", "cors: expected a mapping, got a text"),
             ("registration: off", "registration: expected open, admin or closed, got 'off'"),
             ("services: []", "services: expected a mapping, got a list"),
@@ -105,7 +123,7 @@ class SecretTests(SynchronousTestCase):
 
     def test_short(self) -> None:
         """
-        A secret under 32 bytes is refused, and not shown.
+        Row H4: a secret under 32 bytes is refused, and not shown.
         """
         for secret in ("", "x" * 31, "hush"):
             (error,) = errors_of(f"jwt_secret: '{secret}'")
@@ -114,7 +132,7 @@ class SecretTests(SynchronousTestCase):
 
     def test_published(self) -> None:
         """
-        A published sample signs nothing: it is left out, with a warning that does not show it.
+        Row H4: a published sample signs nothing: it is left out, with a warning that does not show it.
         """
         for secret in (
             "default-very-secure-key-change-me-in-production",
@@ -129,6 +147,25 @@ class SecretTests(SynchronousTestCase):
             self.assertEqual("", found.jwt_secret, secret)
             self.assertIn("config.yaml:2: jwt_secret: this is a published sample", found.warnings[0])
             self.assertNotIn(secret, str(found.warnings))
+
+    def test_published_beside_keys(self) -> None:
+        """
+        Row H4: where other keys sign, the warning does not promise a random secret.
+        """
+        text = f"jwt_secret: your-secret-key\njwt_keys: [{{kid: a, secret: {LONG}}}]"
+        (warning,) = loaded(text).warnings
+        self.assertTrue(
+            warning.endswith("config.yaml:1: jwt_secret: this is a published sample, which is not used; jwt_keys are"),
+            warning,
+        )
+
+    def test_published_in_environment(self) -> None:
+        """
+        Row H4: a sample is one wherever it comes from.
+        """
+        for text, environ in (("", {"SIGER_JWT_SECRET": "your-secret-key"}), ("jwt_secret: ${S}", {"S": "changeme"})):
+            found = loaded(text, environ)
+            self.assertEqual(("", 1), (found.jwt_secret, len(found.warnings)), text)
 
     def test_other_secrets(self) -> None:
         """
@@ -161,92 +198,6 @@ class SecretTests(SynchronousTestCase):
         ):
             (error,) = errors_of(text)
             self.assertNotIn("4711", error)
-
-
-class CorsTests(SynchronousTestCase):
-    """
-    C{cors}.
-    """
-
-    def test_every_key(self) -> None:
-        """
-        Each key sets its field; origins alone are enough.
-        """
-        text = "cors: {origins: ['http://a'], methods: [GET], headers: [X-A, '*'], credentials: false}"
-        self.assertEqual(Cors(("http://a",), ("GET",), ("X-A", "*"), False), loaded(text).cors)
-        text = "cors: {origins: ['http://a'], credentials: true}"
-        self.assertEqual(Cors(("http://a",), credentials=True), loaded(text).cors)
-        self.assertEqual(Cors(("*",)), loaded("cors: {origins: ['*']}").cors)
-
-    def test_star_and_credentials(self) -> None:
-        """
-        Any page with the visitor's credentials is refused, where the credentials are asked for.
-        """
-        message = 'cors.credentials: "*" and credentials do not go together: any page could act as its visitor'
-        for key in ("origins: ['http://a', '*']", "origins: ['http://a']\n  headers: ['*']"):
-            errors = errors_of(f"cors:\n  {key}\n  credentials: true")
-            self.assertEqual([f"config.yaml:{2 + len(key.splitlines())}: {message}"], errors)
-
-    def test_bad_values(self) -> None:
-        """
-        Each key refuses what it cannot be.
-        """
-        for text, message in [
-            ("origins: '*'", "origins: expected a list, got a text"),
-            ("origins: ['*'], methods: []", "methods: a list of methods needs at least one"),
-            ("origins: ['*'], headers: ['a b']", "headers[0]: expected the name of a header field, got 'a b'"),
-            ("origins: ['*'], credentials: maybe", "credentials: expected true or false, got 'maybe'"),
-            ("origins: ['*'], origin: x", "origin: unknown key; did you mean 'origins'?"),
-        ]:
-            self.assertEqual([f"config.yaml:1: cors.{message}"], errors_of(f"cors: {{{text}}}"))
-
-
-class ConsulTests(SynchronousTestCase):
-    """
-    C{consul}.
-    """
-
-    def test_every_key(self) -> None:
-        """
-        Each key sets its field.
-        """
-        for text, field, expected in [
-            ("expose: all", "expose", "all"),
-            ("expose: tagged", "expose", "tagged"),
-            ("expose: [a, b, a]", "expose", frozenset({"a", "b"})),
-            ("expose: []", "expose", frozenset()),
-            ("token: 'abc-1'", "token", "abc-1"),
-            ("datacenter: dc1", "datacenter", "dc1"),
-            ("register: no", "register", False),
-            ("stale: false", "stale", False),
-            ("address: 10.0.0.1", "address", "10.0.0.1"),
-            ("address: gateway.internal", "address", "gateway.internal"),
-            ("address: ''", "address", ""),
-            ("tags: [a, b]", "tags", ("a", "b")),
-        ]:
-            found = loaded(f"consul_address: c\nconsul: {{{text}}}")
-            self.assertEqual(expected, getattr(found.consul, field), text)
-            self.assertEqual(Address("c", 8500), found.consul_address)
-
-    def test_bad_values(self) -> None:
-        """
-        Each key refuses what it cannot be.
-        """
-        for text, message in [
-            ("expose: none", "expose: expected all or tagged, got 'none'"),
-            ("expose: [A]", "expose[0]: a service's name has 1 to 63"),
-            ("token: 5", "token: expected a text, got a number; put it in quotes"),
-            ("token: a b", "token: holds a blank, or a character outside ASCII"),
-            ("datacenter: é", "datacenter: holds a blank, or a character outside ASCII"),
-            ("register: open", "register: expected true or false, got 'open'"),
-            ("stale: 0", "stale: expected true or false, got '0'"),
-            ("address: 'a:1'", "address: expected an IP address or a host name, got 'a:1'"),
-            ("tags: a", "tags: expected a list, got a text"),
-            ("adress: a", "adress: unknown key; did you mean 'address'?"),
-        ]:
-            errors = errors_of(f"consul: {{{text}}}")
-            self.assertEqual(1, len(errors), errors)
-            self.assertTrue(errors[0].startswith(f"config.yaml:1: consul.{message}"), errors)
 
 
 class LimitsTests(SynchronousTestCase):

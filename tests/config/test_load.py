@@ -182,13 +182,37 @@ class LoadTests(SynchronousTestCase):
         load(file, {})
         self.assertEqual(["config.yaml"], os.listdir(directory))
 
+    def test_advice_on_secrets(self) -> None:
+        """
+        Where accounts are shared through NATS, a secret that only this gateway knows deserves a warning.
+        """
+        long = "0123456789abcdef-0123456789abcdef"
+        advice = "jwt_secret: is not set, so other gateways do not know the random secret that this one makes and keeps"
+        for text, warnings in [
+            ("nats_address: n", (advice,)),
+            ("nats_address: embedded", ()),
+            ("nats_address: ''", ()),
+            (f"nats_address: n\njwt_secret: {long}", ()),
+            (f"nats_address: n\njwt_keys: [{{kid: a, secret: {long}}}]", ()),
+        ]:
+            self.assertEqual(warnings, loaded(text).warnings, text)
+        self.assertEqual(1, len(loaded("nats_address: n\njwt_secret: changeme").warnings))
+
+    def test_advice_on_networks(self) -> None:
+        """
+        A network of everybody lets clients choose their address, through either door.
+        """
+        for key in ("trusted_proxies", "proxy_protocol"):
+            warning = f"{key}: ::/0 trusts every client to say which address it has"
+            self.assertEqual((warning,), loaded(f"{key}: [10.0.0.0/8, '::/0']").warnings)
+
     def test_all_at_once(self) -> None:
         """
         Errors of every kind come together: structure, aliases, variables, expansion, values, references, support.
         """
         text = (
             "port: 1\nport: 2\nlogLevel: info\nlog_level: info\ndata_dir: ${NO}\nprot: 1\nworkers: 2\n"
-            "services:\n  a:\n    balancer: x\n    auth: user\nroutes:\n  - {path: /, service: b}\n"
+            "services:\n  a:\n    balancer: x\n    protocol: h2\nroutes:\n  - {path: /, service: b}\n"
         )
         found = [row.partition(": ")[0] for row in errors_of(text, {"SIGER_X": "1"})]
         lines = [2, 3, 5, 6, 7, 10, 11, 13]

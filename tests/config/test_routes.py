@@ -4,9 +4,11 @@ Tests of L{siger.config.routes}.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import RateLimit, RouteSettings, Timeouts
+from siger.config.settings import Cors, RateLimit, RouteSettings, Timeouts
 from tests.config.reading import errors_of, loaded
 
 SERVICES = "services: {echo: {timeouts: {idle: 7}}, other: {}}\n"
@@ -59,9 +61,17 @@ class RoutesTests(SynchronousTestCase):
             ("path: /, encoded_slashes: keep", "encoded_slashes", "keep"),
             ("path: /a%2Fb, encoded_slashes: keep", "path", "/a%2Fb"),
             ("path: /", "encoded_slashes", "reject"),
-            ("path: /, rate_limit: off", "rate_limit", "off"),
-            ("path: /, rate_limit: {requests_per_second: 1}", "rate_limit", RateLimit(1, 2)),
+            ("path: /, rate_limit: off", "rate_limit", ()),
+            ("path: /, rate_limit: {requests_per_second: 1}", "rate_limit", (RateLimit(Fraction(1), 2),)),
             ("path: /", "rate_limit", None),
+            ("path: /, cors: off", "cors", "off"),
+            ("path: /, cors: {origins: ['http://a']}", "cors", Cors(("http://a",))),
+            ("path: /", "cors", None),
+            ("path: /, forward_authorization: true", "forward_authorization", True),
+            ("path: /, forward_authorization: false", "forward_authorization", False),
+            ("path: /", "forward_authorization", None),
+            ("path: /, auth: user", "auth", "user"),
+            ("path: /, auth: [b, a, b]", "auth", ("b", "a")),
         ]:
             (route,) = routes(f"service: echo, {text}")
             self.assertEqual(("echo", expected), (route.service, getattr(route, field)), text)
@@ -108,6 +118,10 @@ class RoutesTests(SynchronousTestCase):
             ("path: /, max_body: x", ".max_body: expected a number of bytes such as 65536 or 64 MiB, got 'x'"),
             ("path: /, encoded_slashes: decode", ".encoded_slashes: expected reject or keep, got 'decode'"),
             ("path: /, rate_limit: 5", ".rate_limit: expected a mapping, got a number"),
+            ("path: /, rate_limit: []", ".rate_limit: an empty list limits nothing; if that is meant, write off"),
+            ("path: /, cors: on", ".cors: expected a mapping, got true or false"),
+            ("path: /, cors: {methods: [GET]}", ".cors: needs the key 'origins'"),
+            ("path: /, forward_authorization: 1", ".forward_authorization: expected true or false, got '1'"),
             ("path: /, pathh: /", ".pathh: unknown key; did you mean 'path'?"),
             ("methods: [GET]", ": needs a path, a host or a grpc to say which requests it takes"),
             ("grpc: a-b", ".grpc: expected a gRPC service such as package.v1.Service, got 'a-b'"),

@@ -10,8 +10,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.nodes import ConfigErrors
-from siger.config.secret import kept_secret
-from siger.config.settings import Settings
+from siger.config.secret import kept_secret, secrets_of
+from siger.config.settings import ConsulSettings, JwtKey, NatsSettings, SeedUser, Settings
 
 
 class KeptSecretTests(SynchronousTestCase):
@@ -34,9 +34,17 @@ class KeptSecretTests(SynchronousTestCase):
         self.assertIs(settings, kept_secret(settings))
         self.assertFalse(self.settings.data_dir.exists())
 
+    def test_keys(self) -> None:
+        """
+        Row H4: where keys are configured they sign, and nothing is made.
+        """
+        settings = Settings(data_dir=self.settings.data_dir, jwt_keys=(JwtKey("a", "x" * 32),))
+        self.assertIs(settings, kept_secret(settings))
+        self.assertFalse(self.settings.data_dir.exists())
+
     def test_made(self) -> None:
         """
-        Without one, a random one is made, which only the owner may read.
+        Row H4: without one, a random one is made, which only the owner may read.
         """
         secret = kept_secret(self.settings).jwt_secret
         self.assertRegex(secret, r"\A[0-9a-f]{64}\Z")
@@ -76,3 +84,24 @@ class KeptSecretTests(SynchronousTestCase):
         """
         self.settings.data_dir.write_bytes(b"")
         self.assertRaises(ConfigErrors, kept_secret, self.settings)
+
+
+class SecretsOfTests(SynchronousTestCase):
+    """
+    What is secret.
+    """
+
+    def test_all(self) -> None:
+        """
+        Every secret of the settings, and nothing that is empty: that would be found in every text.
+        """
+        settings = Settings(
+            jwt_secret="a" * 32,
+            jwt_keys=(JwtKey("k", "b" * 32), JwtKey("l", "c" * 32)),
+            consul=ConsulSettings(token="consul-token"),
+            nats=NatsSettings(user="u", password="nats-password", token="nats-token"),
+            seed_users=(SeedUser("admin", "admin123"),),
+        )
+        expected = {"a" * 32, "b" * 32, "c" * 32, "consul-token", "nats-password", "nats-token", "admin123"}
+        self.assertEqual(expected, set(secrets_of(settings)))
+        self.assertEqual((), secrets_of(Settings()))

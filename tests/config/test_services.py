@@ -4,9 +4,11 @@ Tests of L{siger.config.services} and L{siger.config.shared}.
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import InstanceSettings, RateLimit, ServiceSettings, Timeouts
+from siger.config.settings import Cors, InstanceSettings, RateLimit, ServiceSettings, Timeouts
 from tests.config.reading import errors_of, loaded
 
 
@@ -47,9 +49,12 @@ class ServicesTests(SynchronousTestCase):
             ("balancer: p2c", "balancer", "p2c"),
             ("protocol: http1", "protocol", "http1"),
             ("auth: public", "auth", "public"),
-            ("rate_limit: off", "rate_limit", "off"),
-            ("rate_limit: {requests_per_second: 2}", "rate_limit", RateLimit(2, 4)),
-            ("rate_limit: {requests_per_second: 0.3, burst: 5, key: user}", "rate_limit", RateLimit(0.3, 5, "user")),
+            ("rate_limit: off", "rate_limit", ()),
+            ("rate_limit: {requests_per_second: 2}", "rate_limit", (RateLimit(Fraction(2), 4),)),
+            ("cors: off", "cors", "off"),
+            ("cors: {origins: ['http://a']}", "cors", Cors(("http://a",))),
+            ("auth: user", "auth", "user"),
+            ("auth: [admin, ops.eu]", "auth", ("admin", "ops.eu")),
             ("timeouts: {connect: 1, response: 0.5, idle: 7}", "timeouts", Timeouts(1, 0.5, 7)),
             ("timeouts: {idle: 7}", "timeouts", Timeouts(3, 60, 7)),
             ("timeouts: ", "timeouts", Timeouts()),
@@ -63,6 +68,7 @@ class ServicesTests(SynchronousTestCase):
             ("host: '[::1]:80'", "host", "[::1]:80"),
             ("websocket: false", "websocket", False),
             ("forward_authorization: no", "forward_authorization", False),
+            ("forward_authorization: yes", "forward_authorization", True),
         ]:
             self.assertEqual(expected, getattr(service(f"{{{text}}}"), field), text)
             self.assertEqual(expected, getattr(service("{}", f"{{{text}}}"), field), text)
@@ -80,13 +86,8 @@ class ServicesTests(SynchronousTestCase):
             ("auth: [A b]", ".auth[0]: a role has 1 to 64 characters of a-z, 0-9 and _ . : -, got 'A b'"),
             ("rate_limit: on", ".rate_limit: expected a mapping, got true or false"),
             ("rate_limit: {}", ".rate_limit: needs the key 'requests_per_second'"),
-            (
-                "rate_limit: {requests_per_second: 0}",
-                ".rate_limit.requests_per_second: expected a number from 0.001 to",
-            ),
-            ("rate_limit: {requests_per_second: 1, burst: 0}", ".rate_limit.burst: expected a whole number from 1 to"),
-            ("rate_limit: {requests_per_second: 1, key: x}", ".rate_limit.key: expected client_ip or user, got 'x'"),
-            ("rate_limit: {requests_per_second: 1, x: 1}", ".rate_limit.x: unknown key"),
+            ("cors: {}", ".cors: needs the key 'origins'"),
+            ("auth: [public]", ".auth[0]: public is no role; for everyone, write auth: public"),
             ("timeouts: {connect: 0}", ".timeouts.connect: expected a number from 0.01 to 86400, got 0"),
             ("timeouts: {conect: 1}", ".timeouts.conect: unknown key; did you mean 'connect'?"),
             ("timeouts: 5", ".timeouts: expected a mapping, got a number"),
@@ -100,6 +101,13 @@ class ServicesTests(SynchronousTestCase):
         ]:
             errors = wrong(f"{{{text}}}")
             self.assertTrue(errors and errors[0].startswith(message), (text, errors))
+
+    def test_unsaid(self) -> None:
+        """
+        Of limits, origins and the forwarding of tokens a service says nothing unless it does.
+        """
+        found = service("{}")
+        self.assertEqual((None, None, None), (found.rate_limit, found.cors, found.forward_authorization))
 
     def test_over_the_defaults(self) -> None:
         """

@@ -8,36 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.config.reading import errors_of, loaded
 
-IGNORED = "is read, but this version does not act on it yet"
-
 
 class RefusedTests(SynchronousTestCase):
     """
-    What would protect and does not is refused.
+    What does not work yet is refused.
     """
-
-    def test_access_control(self) -> None:
-        """
-        Everything but public access, wherever it can be asked for.
-        """
-        text = (
-            "service_defaults: {auth: user}\n"
-            "services:\n"
-            "  a: {auth: [admin]}\n"
-            "  b: {auth: public}\n"
-            "routes:\n"
-            "  - {path: /a, service: a, auth: public}\n"
-            "  - {path: /b, service: a, auth: user}\n"
-        )
-        message = "access control is not supported by this version"
-        self.assertEqual(
-            [
-                f"config.yaml:1: service_defaults.auth: {message}",
-                f"config.yaml:3: services.a.auth: {message}",
-                f"config.yaml:7: routes[1].auth: {message}",
-            ],
-            errors_of(text),
-        )
 
     def test_protocols(self) -> None:
         """
@@ -72,60 +47,33 @@ class RefusedTests(SynchronousTestCase):
         What is wrong in itself is reported as that alone.
         """
         self.assertEqual(1, len(errors_of("workers: none")))
-        self.assertEqual(1, len(errors_of("service_defaults: {auth: root}")))
-        self.assertEqual(1, len(errors_of("service_defaults: {auth: '${NO}'}")))
+        self.assertEqual(1, len(errors_of("service_defaults: {protocol: root}")))
+        self.assertEqual(1, len(errors_of("service_defaults: {protocol: '${NO}'}")))
 
     def test_environment(self) -> None:
         """
         The environment is no way around.
         """
-        errors = errors_of("", {"SIGER_SERVICE_DEFAULTS__AUTH": "user"})
-        self.assertEqual(
-            ["SIGER_SERVICE_DEFAULTS__AUTH: service_defaults.auth: access control is not supported by this version"],
-            errors,
-        )
-
-
-class IgnoredTests(SynchronousTestCase):
-    """
-    What is only read comes with a warning.
-    """
-
-    def warned(self, text: str) -> list[str]:
-        """
-        The warnings, without directories.
-        """
-        return ["config.yaml" + warning.partition("config.yaml")[2] for warning in loaded(text).warnings]
-
-    def test_written(self) -> None:
-        """
-        One for each setting, with its place.
-        """
-        text = (
-            "nats_address: embedded\n"
-            "jwt_secret: 0123456789abcdef-0123456789abcdef\n"
-            "jwt_expiration: 5\n"
-            "registration: open\n"
-            "cors: {origins: ['*']}\n"
-            "rate_limit: {requests_per_second: 1}\n"
-            "service_defaults: {rate_limit: {requests_per_second: 1}}\n"
-            "services: {a: {instances: ['h:1'], rate_limit: {requests_per_second: 1}}}\n"
-            "routes: [{path: /, service: a, rate_limit: {requests_per_second: 1}}]\n"
-        )
-        keys = ["nats_address", "jwt_secret", "jwt_expiration", "registration", "cors", "rate_limit"]
-        keys += ["service_defaults.rate_limit", "services.a.rate_limit", "routes[0].rate_limit"]
-        self.assertEqual([f"config.yaml:{i + 1}: {key} {IGNORED}" for i, key in enumerate(keys)], self.warned(text))
-
-    def test_defaults(self) -> None:
-        """
-        None for what is not written, or written as off.
-        """
-        text = "rate_limit: off\ncors: 'off'\nnats_address: ''\nservice_defaults: {rate_limit: false}\n"
-        self.assertEqual([], self.warned(""))
-        self.assertEqual([], self.warned(text))
+        errors = errors_of("", {"SIGER_SERVICE_DEFAULTS__PROTOCOL": "h2c"})
+        message = "service_defaults.protocol: a protocol other than http1 is not supported by this version"
+        self.assertEqual([f"SIGER_SERVICE_DEFAULTS__PROTOCOL: {message}"], errors)
 
     def test_services_of_such_names(self) -> None:
         """
         A service named like a setting is not taken for it.
         """
-        self.assertEqual([], self.warned("services: {cors: {instances: ['h:1']}, workers: {instances: ['h:1']}}"))
+        text = "services: {workers: {instances: ['h:1']}, protocol: {instances: ['h:1']}}"
+        self.assertEqual({"workers", "protocol"}, set(loaded(text).services))
+
+    def test_supported(self) -> None:
+        """
+        What works comes with neither errors nor warnings, wherever it stands.
+        """
+        text = (
+            "nats_address: embedded\njwt_secret: 0123456789abcdef-0123456789abcdef\njwt_expiration: 5\n"
+            "registration: closed\ncors: {origins: ['*']}\nrate_limit: {requests_per_second: 1}\n"
+            "service_defaults: {auth: user, cors: off, rate_limit: {requests_per_second: 1}}\n"
+            "services: {a: {instances: ['h:1'], auth: [x], rate_limit: {requests_per_second: 1}}}\n"
+            "routes: [{path: /, service: a, auth: user, rate_limit: {requests_per_second: 1}}]\n"
+        )
+        self.assertEqual((), loaded(text).warnings)
