@@ -35,6 +35,7 @@ bench: .venv/.bench
 
 tools: .venv/.test
 	@sh .ci/get-consul .tools/bin
+	@sh .ci/get-chromium .tools
 
 clean:
 	rm -rf .venv .tools build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis
@@ -49,7 +50,7 @@ clean:
 
 .venv/.run: .venv/.created $(PACKAGE)
 	@echo "Installing Siger into .venv"
-	@$(INSTALL) '.'
+	@$(INSTALL) '.[embedded]'
 	@touch $@
 
 .venv/.test: .venv/.created $(PACKAGE)
