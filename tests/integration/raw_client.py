@@ -63,17 +63,22 @@ class RawClient:
             self.start_reading()
 
     @classmethod
-    async def connect(cls, port: int, host: str = "127.0.0.1", reading: bool = True, window: int = 0) -> RawClient:
+    async def connect(
+        cls, port: int, host: str = "127.0.0.1", reading: bool = True, window: int = 0, source: str = ""
+    ) -> RawClient:
         """
         Connect.
 
         @param window: a receive buffer of this size, for clients that shall be slow.
+        @param source: an address to connect from; all of C{127.0.0.0/8} is this machine.
         """
         raw_socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         raw_socket.setblocking(False)
         raw_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if window:
             raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        if source:
+            raw_socket.bind((source, 0))
         await asyncio.get_running_loop().sock_connect(raw_socket, (host, port))
         return cls(raw_socket, reading)
 
