@@ -106,7 +106,7 @@ class AuthApp:
         self._revocations = revocations
         self._attempts = attempts
         self._registration = registration
-        self._limiter = limiter or Limiter("register", REGISTRATIONS)
+        self._limiter = Limiter("register", REGISTRATIONS) if limiter is None else limiter
 
     def resource(self) -> IResource:
         """
