@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.application.service import Application, IService, IServiceMaker
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import ILogObserver
 from twisted.plugin import IPlugin
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +21,7 @@ from zope.interface.verify import verifyObject
 
 import siger
 import siger.reactor
+from siger.observe.redaction import REDACTED
 from siger.tap import Options, makeService
 
 PLUGIN = Path(__file__).resolve().parent.parent / "twisted_plugins" / "siger_plugin.py"
@@ -43,7 +45,7 @@ class OptionsTests(SynchronousTestCase):
         """
         path = self.room / "siger.yaml"
         path.write_text(text)
-        options = Options(environ)
+        options = Options({"SIGER_DATA_DIR": str(self.room / "data"), **environ})
         options.parseOptions(["--config", str(path), *arguments])
         return options
 
@@ -52,7 +54,7 @@ class OptionsTests(SynchronousTestCase):
         The settings are those of the file, also as C{-c}.
         """
         self.assertEqual(self.parse("port: 9090").settings.listen.port, 9090)
-        options = Options({})
+        options = Options({"SIGER_DATA_DIR": str(self.room / "data")})
         options.parseOptions(["-c", str(self.room / "siger.yaml")])
         self.assertEqual(options.settings.listen.port, 9090)
 
@@ -60,7 +62,7 @@ class OptionsTests(SynchronousTestCase):
         """
         The command line wins over the environment, and that over the file.
         """
-        text = "port: 1111\nlog_level: error\ndata_dir: /one"
+        text = f"port: 1111\nlog_level: error\njwt_secret: {'x' * 32}\ndata_dir: /one"
         given = ["--port", "127.0.0.1:2222", "--log-level", "debug", "--data-dir", "/two"]
         settings = self.parse(text, *given, SIGER_PORT="3333", SIGER_DRAIN_TIMEOUT="7").settings
         self.assertEqual(str(settings.listen), "127.0.0.1:2222")
@@ -90,6 +92,44 @@ class OptionsTests(SynchronousTestCase):
         options.parseOptions(["--config", str(path)])
         self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o600)
         self.assertEqual(options.settings.listen.port, 8080)
+
+    def test_secret(self) -> None:
+        """
+        Row H4: without a secret, or with a published one, tokens are signed with a random one that is kept.
+        """
+        first = self.parse("port: 1").settings
+        self.assertRegex(first.jwt_secret, r"\A[0-9a-f]{64}\Z")
+        self.assertEqual(first.warnings, ())
+        sample = self.parse("jwt_secret: default-very-secure-key-change-me-in-production").settings
+        self.assertEqual(sample.jwt_secret, first.jwt_secret)
+        self.assertIn("this is a published sample; a random secret is used instead", sample.warnings[0])
+        kept = self.room / "data" / "jwt_secret"
+        self.assertEqual((stat.S_IMODE(kept.stat().st_mode), kept.read_text().strip()), (0o600, first.jwt_secret))
+
+    def test_configuredSecret(self) -> None:
+        """
+        Where there is one, or keys, nothing is made.
+        """
+        secret = "0123456789abcdef-0123456789abcdef"
+        self.assertEqual(self.parse(f"jwt_secret: {secret}").settings.jwt_secret, secret)
+        self.assertEqual(self.parse(f"jwt_keys: [{{kid: a, secret: {secret}}}]").settings.jwt_secret, "")
+        self.assertFalse((self.room / "data").exists())
+
+    def test_shortSecret(self) -> None:
+        """
+        Row H4: a short one is a usage error, and nothing is made in its place.
+        """
+        error = self.assertRaises(UsageError, self.parse, "jwt_secret: short-secret")
+        self.assertIn("siger.yaml:1: jwt_secret: has less than 32 bytes", str(error))
+        self.assertNotIn("short-secret", str(error))
+        self.assertFalse((self.room / "data").exists())
+
+    def test_noPlaceForSecret(self) -> None:
+        """
+        A secret that cannot be kept is a usage error: there would be another after each start.
+        """
+        (self.room / "data").write_text("")
+        self.assertIn("no secret can be kept here", str(self.assertRaises(UsageError, self.parse, "")))
 
     def test_unwritable(self) -> None:
         """
@@ -126,13 +166,33 @@ class MakeServiceTests(SynchronousTestCase):
         """
         path = Path(self.mktemp())
         path.write_text("port: '127.0.0.1:0'\nconsul_address: localhost:8500\nnats_address: ''\n")
-        options = Options({})
+        options = Options({"SIGER_DATA_DIR": self.mktemp()})
         options.parseOptions(["--config", str(path)])
         reactor = MemoryReactorClock()
         service = makeService(options, reactor)
         self.assertTrue(verifyObject(IService, service))
         service.setServiceParent(Application("siger"))
         self.assertEqual((reactor.tcpServers, reactor.tcpClients, reactor.getDelayedCalls()), ([], [], []))
+
+    def test_secretsStayOutOfTheLog(self) -> None:
+        """
+        The log that the command begins with knows every secret of the configuration.
+        """
+        keys = ["0123456789abcdef-0123456789abcdef", "fedcba9876543210-fedcba9876543210"]
+        secrets = [*keys, "nats-pass-phrase", "seeded-one", "word-of-consul"]
+        path = Path(self.mktemp())
+        path.write_text(
+            f"port: '127.0.0.1:0'\nnats_address: embedded\njwt_keys: [{{kid: a, secret: {secrets[0]}}}]\n"
+            f"jwt_secret: {secrets[1]}\nnats: {{user: u, password: {secrets[2]}}}\nconsul: {{token: {secrets[4]}}}\n"
+            f"seed_users: [{{username: bob, password: {secrets[3]}}}]\ndata_dir: {self.mktemp()}\n"
+        )
+        options = Options({})
+        options.parseOptions(["--config", str(path)])
+        options.parent = {"nodaemon": True}
+        application = Application("siger")
+        makeService(options).setServiceParent(application)
+        log = application.getComponent(ILogObserver)
+        self.assertEqual(log.redactor.clean(" ".join(secrets)), " ".join([REDACTED] * 5))
 
 
 class PluginTests(SynchronousTestCase):
@@ -180,6 +240,6 @@ class PluginTests(SynchronousTestCase):
         """
         options = self.maker.options()
         path = Path(self.mktemp())
-        path.write_text("consul_address: ''\nnats_address: ''\n")
+        path.write_text(f"consul_address: ''\nnats_address: ''\ndata_dir: {self.mktemp()}\n")
         options.parseOptions(["--config", str(path)])
         self.assertTrue(verifyObject(IService, self.maker.makeService(options)))
