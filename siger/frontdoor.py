@@ -247,7 +247,7 @@ class FrontDoor:
 
     def _hold(self, arrival: Arrival, pending: Any) -> Exchange | None:
         held = Held(arrival.stream, lambda: self._report(arrival, Reason.CLIENT_GONE.status, Reason.CLIENT_GONE, 0))
-        pending.addBoth(lambda found: held.become(lambda: self._settle(arrival, found)))
+        held.wait(pending, lambda found: self._settle(arrival, found))
         return held
 
     def _admit(self, arrival: Arrival) -> Exchange | None:

@@ -16,16 +16,18 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succe
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from siger.admin.app import AdminApp, route_template
+from siger.accounts import Accounts
+from siger.admin.app import AdminApp
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.instances import Endpoint
 from siger.balancing.service import Service
 from siger.config.settings import ServiceSettings, Settings
+from siger.destinations import Destinations
 from siger.discovery.catalogue import Catalogue
 from siger.discovery.static import publish_static
 from siger.drain import drain
+from siger.figures import Figures
 from siger.frontdoor import FrontDoor
-from siger.http.bridge import LocalApplication, LocalSite
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.response import ResponseParser
@@ -35,7 +37,9 @@ from siger.observe.access_log import access_log_to
 from siger.observe.metrics import Metrics
 from siger.observe.observer import Observer
 from siger.observe.watchdog import Watchdog
+from siger.own import OWN_ROUTES, OwnEndpoints
 from siger.policy.forwarded import Forwarding
+from siger.policy.rules import RuleBook
 from siger.proxy.exchange import ProxyContext
 from siger.proxy.pool import Pool
 from siger.routing import RouteTable
@@ -70,21 +74,40 @@ class Gateway(TwistedService):
         self._observer = Observer(self._access_log)
         self._deadlines = Deadlines(reactor)
         self._response_parser = ResponseParser()
+        self._book = RuleBook(settings)
+        self._accounts = self._make_accounts()
         self.catalogue = Catalogue(self._make_service)
         self.front_door = self._make_front_door()
         self._channels = ChannelContext(self.front_door, settings.limits, self._deadlines)
-        self._factory = ServerFactory(self._channels)
+        self._factory = ServerFactory(self._channels, settings.proxy_protocol)
+        self._figures = Figures(self.vitals, self._observer, self.catalogue, self._factory, self._accounts, self._book)
         self._membership = self._make_membership()
         self._watchdog = Watchdog(reactor)
         self._watchdog.show(self._metrics)
-        expose(self._metrics, self.catalogue, self._factory, self._access_log)
+        expose(self._metrics, self.catalogue, self._factory, self._access_log, self._book)
+        self._accounts.expose(self._metrics)
+
+    def _make_accounts(self) -> Accounts:
+        accounts = Accounts(self._reactor, self.settings)
+        if self.settings.nats_address:
+            self.vitals.watch("nats", accounts.describe)
+        return accounts
 
     def _make_front_door(self) -> FrontDoor:
         context = ProxyContext(self._observer, Forwarding(self.settings.trusted_proxies), self._make_pool)
         self._metrics = Metrics(self._observer)
-        site = LocalSite(AdminApp(self.vitals, self._metrics).resource(), self._reactor)
-        local = LocalApplication(site, self._observer, route_template, self.settings.limits.local_body)
-        return FrontDoor(self.catalogue.services, RouteTable(self.settings.routes), context, local)
+        admin = AdminApp(self.vitals, self._metrics, lambda: self._figures())
+        limit = self.settings.limits.local_body
+        own = OwnEndpoints(self._reactor, self._observer, admin, self._accounts.app, limit)
+        return FrontDoor(
+            self.catalogue.services,
+            RouteTable(self.settings.routes),
+            context,
+            Destinations(self._book, self._observer, OWN_ROUTES),
+            own,
+            own.template,
+            self._accounts.authenticate,
+        )
 
     def _make_membership(self) -> Membership | None:
         if self.settings.consul_address is None:
@@ -135,18 +158,19 @@ class Gateway(TwistedService):
         self.catalogue.guard.listeners = frozenset({(self.settings.listen.host, host.port)})
         publish_static(self.settings, self.catalogue)
         self._watchdog.start()
+        self._accounts.start()
         self.log.info("listening on {host}:{port}", host=host.host, port=host.port)
         self._become_ready()
 
     def _become_ready(self) -> None:
-        # A gateway that has just started waits for Consul, so that it is sent nothing that it does not know yet; but
-        # not for long: what is configured can be served without.
-        if self._membership is None:
-            self._ready()
-            return
+        # A gateway that has just started waits for Consul and NATS, so that it is sent nothing that it does not know
+        # yet, and believes no token that was revoked; but not for long: what is configured can be served without.
         self._waiting = self._reactor.callLater(_FIRST_SYNC_SECONDS, self._ready)
-        self._membership.first_sync.addCallback(lambda _: self._ready())
-        self._membership.start(self.address.port)
+        known = [self._accounts.first_sync()]
+        if self._membership is not None:
+            known.append(self._membership.first_sync)
+            self._membership.start(self.address.port)
+        gatherResults(known).addCallback(lambda _: self._ready())
 
     def _ready(self) -> None:
         if self._waiting is not None and self._waiting.active():
@@ -189,5 +213,5 @@ class Gateway(TwistedService):
         self._deadlines.stop()
         if self._access_log is not None:
             self._access_log.stop()
-        self.log.info("stopped")
-        return succeed(None) if self._membership is None else self._membership.stop()
+        left = succeed(None) if self._membership is None else self._membership.stop()
+        return gatherResults([left, self._accounts.stop()]).addCallback(lambda _: self.log.info("stopped"))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from siger.http.server import ServerFactory
     from siger.observe.access_log import AccessLog
     from siger.observe.metrics import Metrics, Reading
+    from siger.policy.rules import RuleBook
 
 __all__ = ["Vitals", "expose"]
 
@@ -55,10 +56,14 @@ class Vitals:
         self._checks[name] = check
 
 
-def expose(metrics: Metrics, catalogue: Catalogue, factory: ServerFactory, access_log: AccessLog | None) -> None:
+def expose(
+    metrics: Metrics, catalogue: Catalogue, factory: ServerFactory, access_log: AccessLog | None, book: RuleBook
+) -> None:
     """
-    Show connections, pools, catalogue and log among the metrics.
+    Show connections, pools, catalogue, limits and log among the metrics.
     """
+    decisions = "siger_rate_limit_decisions_total"
+    metrics.counter(decisions, "Requests counted against a limit", lambda: _decisions(book))
     metrics.gauge("siger_connections", "Open client connections", lambda: float(len(factory.context.channels)))
     metrics.counter("siger_connections_accepted_total", "Client connections accepted", lambda: float(factory.accepted))
     metrics.counter(
@@ -71,6 +76,14 @@ def expose(metrics: Metrics, catalogue: Catalogue, factory: ServerFactory, acces
     if access_log is not None:
         dropped = "siger_access_log_dropped_total"
         metrics.counter(dropped, "Access-log lines lost", lambda: float(access_log.dropped))
+
+
+def _decisions(book: RuleBook) -> Reading:
+    return [
+        ({"policy": limiter.name, "decision": decision}, float(getattr(limiter, decision)))
+        for limiter in book.limiters
+        for decision in ("allowed", "limited", "shadowed")
+    ]
 
 
 def _instances(catalogue: Catalogue) -> Reading:

@@ -109,7 +109,7 @@ class House:
         stream = FakeStream()
         section = b"\r\n".join((b"Host: " + host, *lines))
         head = self._parser.head(b"%b %b HTTP/1.1" % (method, target), self._parser.fields(section))
-        self.fields = head.fields
+        self.head, self.fields = head, head.fields
         self.exchange = self.door(head, stream)
         return stream
 

@@ -21,11 +21,12 @@ LAYERS = [
     {"siger.config"},
     {"siger.http.grammar", "siger.http.fields", "siger.http.target", "siger.http.body", "siger.http.request"}
     | {"siger.http.response", "siger.http.stream"},
-    {"siger.routing", "siger.balancing", "siger.policy", "siger.observe"},
+    {"siger.routing", "siger.balancing", "siger.policy", "siger.observe", "siger.messaging"},
     {"siger.http"},
-    {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs", "siger.messaging"},
+    {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs"},
     {"siger.destinations"},
     {"siger.frontdoor", "siger.drain", "siger.membership", "siger.accounts", "siger.vitals"},
+    {"siger.own", "siger.figures"},
     {"siger.gateway", "siger.workers", "siger.process"},
     {"siger.cli", "siger.tap", "siger.__main__"},
 ]
@@ -50,13 +51,16 @@ INSTALLERS = {f"twisted.internet.{name}" for name in ("main", "asyncioreactor", 
 
 PURE = {
     *("siger.config", "siger.errors", "siger.balancing"),
-    *(f"siger.http.{name}" for name in ("grammar", "fields", "request", "response", "body", "target")),
+    *(
+        f"siger.http.{name}"
+        for name in ("grammar", "fields", "request", "response", "body", "target", "proxy_protocol")
+    ),
 }
 """
 Rooms that compute: no Twisted, no asyncio, no sockets.
 """
 
-PARSERS = ["grammar", "fields", "target", "body", "request", "response", "channel"]
+PARSERS = ["grammar", "fields", "target", "body", "request", "response", "channel", "proxy_protocol"]
 """
 Modules of C{siger.http} that read bytes from a wire.
 """

@@ -1,13 +1,15 @@
 """
-What the gateway says about itself: health for probes, metrics for Prometheus, its status for anyone.
+What the gateway says about itself: health for probes, metrics for Prometheus, its status for anyone, its figures for
+administrators.
 
-None of it is ever limited or needs a token, so none of it says more than a stranger may know.
+Who may ask for what is in L{ROUTES}, and the front door sees to it. What everybody may ask says no more than a stranger
+may know.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from klein import Klein
@@ -18,17 +20,22 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from siger.observe.metrics import Metrics
+    from siger.policy.rules import OwnAuth
 
-__all__ = ["AdminApp", "Facts", "route_template"]
+__all__ = ["ROUTES", "AdminApp", "Facts"]
 
-_TEMPLATES = {path.encode("ascii"): path for path in ("/health", "/livez", "/readyz", "/metrics", "/api/v1/status")}
-
-
-def route_template(path: bytes) -> str | None:
-    """
-    The route template of a normalised path, C{None} if nothing here answers it.
-    """
-    return _TEMPLATES.get(path)
+ROUTES: Mapping[str, OwnAuth] = {
+    "/health": "public",
+    "/livez": "public",
+    "/readyz": "public",
+    "/metrics": "public",
+    "/api/v1/status": "public",
+    "/admin": ("admin",),
+    "/api/v1/admin-stats": ("admin",),
+}
+"""
+The route templates, and who may use them.
+"""
 
 
 class Facts(Protocol):
@@ -69,9 +76,13 @@ class AdminApp:
 
     app = Klein()
 
-    def __init__(self, facts: Facts, metrics: Metrics) -> None:
+    def __init__(self, facts: Facts, metrics: Metrics, figures: Callable[[], object]) -> None:
+        """
+        @param figures: what administrators are shown, as JSON can write it.
+        """
         self._facts = facts
         self._metrics = metrics
+        self._figures = figures
 
     def resource(self) -> IResource:
         """
@@ -115,6 +126,14 @@ class AdminApp:
         That the gateway is there, and which version it is.
         """
         return _answer_json(request, {"status": "operational", "version": self._facts.version})
+
+    @app.route("/admin", methods=["GET"])
+    @app.route("/api/v1/admin-stats", methods=["GET"])
+    def figures(self, request: Any) -> bytes:
+        """
+        Everything in figures.
+        """
+        return _answer_json(request, self._figures())
 
     def _health(self, request: Any, status: int) -> bytes:
         """

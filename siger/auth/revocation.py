@@ -57,7 +57,7 @@ class Revocations:
         self._now = now
         self._tokens: set[str] = set()
         self._users: dict[str, int] = {}
-        self._mirror: Mirror | None = None
+        self._mirror: Mirror = bucket.mirror(self._changed)
 
     def __len__(self) -> int:
         return len(self._tokens) + len(self._users)
@@ -67,21 +67,25 @@ class Revocations:
         """
         Whether others may have revoked something since the store was last heard of.
         """
-        return self._mirror is None or self._mirror.stale
+        return self._mirror.stale
+
+    def when_current(self) -> Deferred[None]:
+        """
+        Fire once everything that was revoked before has been read.
+        """
+        return self._mirror.when_current()
 
     def start(self) -> None:
         """
         Follow what is revoked, here or elsewhere.
         """
-        self._mirror = self._bucket.mirror(self._changed)
         self._mirror.start()
 
     def stop(self) -> None:
         """
         Follow it no longer. What is known stays known.
         """
-        if self._mirror is not None:
-            self._mirror.stop()
+        self._mirror.stop()
 
     def is_revoked(self, identity: Identity) -> bool:
         """
@@ -135,8 +139,7 @@ class Revocations:
 
     def _apply(self, entry: Entry) -> None:
         # Here it holds from now on, not only when the store tells of it.
-        if self._mirror is not None:
-            self._mirror.apply(entry)
+        self._mirror.apply(entry)
 
     def _changed(self, entry: Entry) -> None:
         """

@@ -8,13 +8,26 @@ request goes on, L{Held.become} hands everything over, and from then on only pas
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from siger.errors import Reason
 
 if TYPE_CHECKING:
-    from siger.errors import Reason
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
     from siger.http.stream import Exchange, Stream
 
 __all__ = ["Held"]
+
+_log = Logger()
+
+
+def _fail(failure: Failure) -> Reason:
+    _log.failure("a request could not be admitted or refused", failure=failure)
+    return Reason.INTERNAL_ERROR
 
 
 class Held:
@@ -39,6 +52,15 @@ class Held:
         self._paused = False
         self.gone = False
         stream.pause_body()
+
+    def wait(self, pending: Deferred[Any], begin: Callable[[Any], Exchange | None]) -> None:
+        """
+        Begin with what comes of this.
+
+        @param begin: as for L{become}, given the result, or C{Reason.INTERNAL_ERROR} in the place of a failure.
+        """
+        pending.addErrback(_fail)
+        pending.addCallback(lambda result: self.become(lambda: begin(result)))
 
     def become(self, begin: Callable[[], Exchange | None]) -> None:
         """

@@ -111,9 +111,11 @@ def _field_value(text: str) -> bytes:
     # A name from an issuer may hold anything; a field value holds visible ASCII, and the rest is percent-encoded.
     if text.isascii() and text.isprintable() and "%" not in text:
         return text.strip(" ").encode("ascii")
-    return b"".join(
-        b"%c" % byte if 0x20 <= byte < 0x7F and byte != 0x25 else b"%%%02X" % byte for byte in text.encode("utf-8", "surrogatepass")
-    ).strip(b" ")
+    return b"".join([_escaped(byte) for byte in text.encode("utf-8", "surrogatepass")]).strip(b" ")
+
+
+def _escaped(byte: int) -> bytes:
+    return b"%c" % byte if 0x20 <= byte < 0x7F and byte != 0x25 else b"%%%02X" % byte
 
 
 class IdentityCache:

@@ -35,6 +35,7 @@ class Limiter:
     """
     One limit, with a bucket for each key.
 
+    @ivar name: what it is called.
     @ivar allowed: how many requests passed.
     @ivar limited: how many were refused.
     @ivar shadowed: how many passed that would have been refused, were this not a limit in shadow.
@@ -55,6 +56,7 @@ class Limiter:
         "_ticks",
         "allowed",
         "limited",
+        "name",
         "shadowed",
     )
 
@@ -86,6 +88,7 @@ class Limiter:
         self._hand = 0
         self._capacity = capacity
         self._lines: bytes = _lines(name, settings.burst, rate)
+        self.name = name
         self.allowed = 0
         self.limited = 0
         self.shadowed = 0

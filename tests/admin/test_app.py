@@ -13,14 +13,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.admin.app import AdminApp, Facts, route_template
+from siger.admin.app import ROUTES, AdminApp, Facts
 from siger.http.bridge import LocalApplication, LocalSite
 from siger.http.request import RequestParser
 from siger.observe.metrics import Metrics
 from siger.observe.observer import Observer
 from tests.http.fakes import FakeStream
 
-PATHS = ("/api/v1/status", "/health", "/livez", "/metrics", "/readyz")
+PATHS = ("/admin", "/api/v1/admin-stats", "/api/v1/status", "/health", "/livez", "/metrics", "/readyz")
 
 
 @define
@@ -35,6 +35,13 @@ class KnownFacts:
     checks: Mapping[str, str] = Factory(lambda: {"consul": "connected"})
 
 
+def template(path: bytes) -> str | None:
+    """
+    The route template of a path that is its own.
+    """
+    return path.decode() if path.decode() in ROUTES else None
+
+
 class AdminAppTests(SynchronousTestCase):
     """
     Tests for L{AdminApp}, reached as every request reaches it.
@@ -47,8 +54,8 @@ class AdminAppTests(SynchronousTestCase):
         self.facts = KnownFacts()
         facts: Facts = self.facts
         self.observer = Observer()
-        app = AdminApp(facts, Metrics(self.observer))
-        self.application = LocalApplication(LocalSite(app.resource(), Clock()), self.observer, route_template)
+        app = AdminApp(facts, Metrics(self.observer), lambda: {"users": {"total": 2}})
+        self.application = LocalApplication(LocalSite(app.resource(), Clock()), self.observer, template)
 
     def send(self, path: str, method: str = "GET", accept: str = "", query: str = "") -> FakeStream:
         """
@@ -156,6 +163,13 @@ class AdminAppTests(SynchronousTestCase):
         self.assertTrue(stream.fields()["content-type"][0].startswith("application/openmetrics-text"))
         self.assertGreater(len(list(text_string_to_metric_families(stream.body.decode()))), 5)
 
+    def test_figures(self) -> None:
+        """
+        The figures are answered as JSON, at both addresses.
+        """
+        for path in ("/admin", "/api/v1/admin-stats"):
+            self.assertEqual(self.json(self.send(path)), {"users": {"total": 2}})
+
     def test_head(self) -> None:
         """
         HEAD gets what GET gets, but for the body.
@@ -190,7 +204,7 @@ class AdminAppTests(SynchronousTestCase):
         """
         Everything else is 404, the root and near misses too.
         """
-        for path in ("/", "/health/", "/healthz", "/Health", "/metrics/x", "/api/v1", "/api/v1/status/x", "/admin"):
+        for path in ("/", "/health/", "/healthz", "/Health", "/metrics/x", "/api/v1", "/api/v1/status/x", "/admin/x"):
             stream = self.send(path)
             self.assertEqual(stream.status, 404, path)
             self.assertEqual(json.loads(stream.body)["reason"], "no_route")
@@ -207,22 +221,21 @@ class AdminAppTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
 
-class RouteTemplateTests(SynchronousTestCase):
+class RoutesTests(SynchronousTestCase):
     """
-    Tests for L{route_template}.
+    Tests for L{ROUTES}.
     """
 
-    def test_every_route_has_its_template(self) -> None:
+    def test_every_route_is_there(self) -> None:
         """
-        The templates are the application's routes, no more and no fewer.
+        Who may use it is said of each of the application's routes, and of nothing else.
         """
         rules = sorted(rule.rule for rule in AdminApp.app.url_map.iter_rules())
-        self.assertEqual(rules, sorted(PATHS))
-        self.assertEqual([route_template(path.encode()) for path in PATHS], list(PATHS))
+        self.assertEqual(rules, sorted(ROUTES))
 
-    def test_nothing_else_has(self) -> None:
+    def test_who(self) -> None:
         """
-        Other paths have none, so they cannot make labels.
+        Figures are for administrators; what probes and scrapers ask is for everyone.
         """
-        for path in (b"/", b"", b"/health/", b"/metrics/../health", b"*"):
-            self.assertIs(route_template(path), None)
+        self.assertEqual({path for path, who in ROUTES.items() if who != "public"}, {"/admin", "/api/v1/admin-stats"})
+        self.assertEqual({ROUTES["/admin"], ROUTES["/api/v1/admin-stats"]}, {("admin",)})
