@@ -132,9 +132,10 @@ def load_jwk(kid: str, algorithm: str, members: dict[str, Any]) -> Key:
 
     @raise ValueError: when they are no such key, or it does not fit the algorithm.
     """
-    implementation = _IMPLEMENTED.get(algorithm)
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"{algorithm} is none of the algorithms {', '.join(ALGORITHMS)}")
     try:
-        key = implementation.from_jwk(members) if implementation is not None else None
+        key = _IMPLEMENTED[algorithm].from_jwk(members)
     except (InvalidKeyError, UnsupportedAlgorithm, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"not a key for {algorithm}: {error}") from None
     return bind_public_key(kid, algorithm, key)
