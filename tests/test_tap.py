@@ -182,7 +182,7 @@ class MakeServiceTests(SynchronousTestCase):
         secrets = [*keys, "nats-pass-phrase", "seeded-one", "word-of-consul"]
         path = Path(self.mktemp())
         path.write_text(
-            f"port: '127.0.0.1:0'\nnats_address: embedded\njwt_keys: [{{kid: a, secret: {secrets[0]}}}]\n"
+            f"port: '127.0.0.1:0'\nnats_address: n\njwt_keys: [{{kid: a, secret: {secrets[0]}}}]\n"
             f"jwt_secret: {secrets[1]}\nnats: {{user: u, password: {secrets[2]}}}\nconsul: {{token: {secrets[4]}}}\n"
             f"seed_users: [{{username: bob, password: {secrets[3]}}}]\ndata_dir: {self.mktemp()}\n"
         )

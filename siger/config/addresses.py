@@ -113,6 +113,8 @@ def address(characters: str, default: int) -> Address:
     @param default: the port that goes without saying.
     @raise InvalidError: when it is none.
     """
+    if "@" in characters:  # never shown: there is a password before it
+        raise InvalidError("an address has no user, password or token in it")
     parts = split(characters, default)
     if parts is None or parts[1] == 0:
         raise InvalidError(f"expected host:port or [IPv6]:port, got {shorten(characters)!r}")
@@ -132,13 +134,17 @@ def consul(value: Value) -> Address | None:
 
 def nats(value: Value) -> str:
     """
-    NATS servers with commas between, C{embedded}, or C{""} for no jobs. C{nats://} and C{tls://} may stand before one.
+    NATS servers with commas between, C{embedded}, or C{""} for none. C{nats://} and C{tls://} may stand before one.
     """
     characters = text(value)
-    if characters not in ("", "embedded"):
-        for server in characters.split(","):
-            address(re.sub("(nats|tls)://", "", server.strip(), count=1), 4222)
-    return characters
+    if characters in ("", "embedded"):
+        return characters
+    servers = [server.strip() for server in characters.split(",")]
+    for server in servers:
+        if "@" in server:  # never shown: there is a password before it
+            raise InvalidError("who the gateway is stands under nats:, not in the address")
+        address(re.sub("(nats|tls)://", "", server, count=1), 4222)
+    return ",".join(servers)
 
 
 def host(value: Value) -> str:

@@ -21,8 +21,8 @@ def nats(address: str) -> Decoder[NatsSettings]:
 
     def decode(value: Value) -> NatsSettings:
         found = _nats(value)
-        if found.replicas > 1 and address == "embedded":
-            value.report("replicas: the embedded server is one, and keeps one copy")
+        if address == "embedded":
+            _check_embedded(value, found)
         return found
 
     return decode
@@ -42,6 +42,16 @@ def _nats(value: Value) -> NatsSettings:
     section.finish()
     _check(section, found)
     return found
+
+
+def _check_embedded(value: Value, found: NatsSettings) -> None:
+    """
+    The embedded server has its own way of knowing the gateway, and nobody to share the work with.
+    """
+    if found.user or found.token or found.credentials:
+        value.report("user, token and credentials are for other servers than the embedded one, which knows the gateway")
+    if found.replicas > 1:
+        value.report("replicas: the embedded server is one, and keeps one copy")
 
 
 def _check(section: Section, found: NatsSettings) -> None:

@@ -171,7 +171,7 @@ class NatsAddressTests(SynchronousTestCase):
         C{embedded}, servers, or none.
         """
         for text in ("embedded", "localhost:4222", "nats", "nats://a:1,tls://b, [::1]:2", ""):
-            self.assertEqual(text, loaded(f'nats_address: "{text}"').nats_address)
+            self.assertEqual(text.replace(" ", ""), loaded(f'nats_address: "{text}"').nats_address)
 
     def test_bad(self) -> None:
         """
@@ -179,6 +179,16 @@ class NatsAddressTests(SynchronousTestCase):
         """
         for text in ("a:b", "a,,b", "http://a", "nats://", "a/b", ","):
             self.assertEqual(1, len(errors_of(f'nats_address: "{text}"')), text)
+
+    def test_credentials(self) -> None:
+        """
+        A password in an address is refused without being shown.
+        """
+        for text in ("nats://gateway:hushhush@n:4222", "a:1,hushhush@b"):
+            message = "nats_address: who the gateway is stands under nats:, not in the address"
+            self.assertEqual([f"config.yaml:1: {message}"], errors_of(f"nats_address: '{text}'"))
+        errors = errors_of("consul_address: 'http://u:hushhush@c:8500'")
+        self.assertEqual(["config.yaml:1: consul_address: an address has no user, password or token in it"], errors)
 
 
 class InstanceHostTests(SynchronousTestCase):

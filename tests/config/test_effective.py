@@ -16,7 +16,7 @@ from tests.config.reading import loaded
 FULL = """\
 port: "[::1]:8080"
 consul_address: c:1
-nats_address: embedded
+nats_address: n:1
 jwt_secret: 0123456789abcdef-0123456789abcdef
 trusted_proxies: [10.0.0.0/8, '::1']
 proxy_protocol: [10.0.0.0/8]

@@ -8,13 +8,23 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.load import MAX_BYTES, ConfigErrors, load
-from siger.config.settings import Settings
+from siger.config.settings import (
+    Cors,
+    IssuerSettings,
+    JwtKey,
+    NatsSettings,
+    PublicKey,
+    RateLimit,
+    SeedUser,
+    Settings,
+)
 from tests.config.reading import errors_of, loaded, rows
 
 MISTAKES = [
@@ -28,6 +38,13 @@ MISTAKES = [
     ("data_dir: !!str x", "tags (!...) are not allowed"),
     ("services: {{UPPER: {{}}}}", "services.UPPER: "),
     ("routes: [{{path: /, service: no-such}}]", "routes[0].service: "),
+    ("rate_limit: {{requests_per_second: 0}}", "rate_limit.requests_per_second: "),
+    ("cors: {{origins: ['null']}}", "cors.origins[0]: "),
+    ("jwt_keys: [{{kid: a, secret: short}}]", "jwt_keys[0].secret: "),
+    ("issuers: [{{issuer: a}}]", "issuers[0]: "),
+    ("nats: {{replicas: 0}}", "nats.replicas: "),
+    ("roles: [A]", "roles[0]: "),
+    ("proxy_protocol: [x]", "proxy_protocol[0]: "),
 ]
 YAML_BITS = st.sampled_from(
     [
@@ -73,6 +90,8 @@ YAML_BITS = st.sampled_from(
     ]
 )
 WORDS = st.sampled_from([*Settings.__slots__, "port", "echo", "path", "service", "off", "x", "8080", "", "h:1"])
+PARTS = (RateLimit, Cors, JwtKey, PublicKey, IssuerSettings, NatsSettings, SeedUser)
+FIELDS = st.sampled_from(["public_key", *(field for part in PARTS for field in attrs.fields_dict(part))])
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.dates(), WORDS)
 
 
@@ -84,6 +103,16 @@ def trees() -> st.SearchStrategy[Any]:
     return st.recursive(
         SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4), max_leaves=12
     )
+
+
+def parts() -> st.SearchStrategy[Any]:
+    """
+    Entries of the sections that have many keys of their own, and lists of them, right or wrong.
+    """
+    value = st.one_of(SCALARS, st.lists(SCALARS, max_size=2), st.dictionaries(WORDS, SCALARS, max_size=2))
+    entry = st.dictionaries(FIELDS, value, max_size=5)
+    nested = st.dictionaries(FIELDS, st.one_of(value, st.lists(entry, max_size=2)), max_size=5)
+    return st.one_of(nested, st.lists(nested, max_size=2))
 
 
 class LoadTests(SynchronousTestCase):
@@ -263,6 +292,21 @@ class AnythingTests(SynchronousTestCase):
     @settings(max_examples=300, deadline=None)
     @given(
         st.dictionaries(
+            st.sampled_from(["rate_limit", "cors", "jwt_keys", "issuers", "nats", "seed_users", "roles"]),
+            parts(),
+            min_size=1,
+            max_size=3,
+        )
+    )
+    def test_parts(self, tree: dict[str, Any]) -> None:
+        """
+        Any tree with keys that mean something where they stand.
+        """
+        self.survives(yaml.safe_dump(tree, allow_unicode=True), {})
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.dictionaries(
             st.lists(WORDS.map(str.upper), min_size=1, max_size=4).map(lambda keys: "SIGER_" + "__".join(keys)),
             st.one_of(st.text(max_size=12), st.lists(YAML_BITS, max_size=8).map("".join)),
             max_size=4,
@@ -290,7 +334,10 @@ class AnythingTests(SynchronousTestCase):
             path.unlink()
 
     @settings(max_examples=200, deadline=None)
-    @given(st.lists(st.sampled_from(range(len(MISTAKES))), unique=True), st.lists(st.integers(0, 3), min_size=10))
+    @given(
+        st.lists(st.sampled_from(range(len(MISTAKES))), unique=True),
+        st.lists(st.integers(0, 3), min_size=len(MISTAKES)),
+    )
     def test_every_line(self, chosen: list[int], gaps: list[int]) -> None:
         """
         Of any mistakes together in a file, each one is reported once, at its own line.

@@ -51,9 +51,19 @@ class NatsTests(SynchronousTestCase):
             self.assertTrue(errors[0].startswith(f"config.yaml:1: nats{message}"), errors)
             self.assertNotIn("hushhush", errors[0])
 
+    def test_embedded(self) -> None:
+        """
+        The embedded server knows the gateway by itself.
+        """
+        message = "user, token and credentials are for other servers than the embedded one, which knows the gateway"
+        for text in ("user: u, password: p", "token: t", "credentials: c"):
+            errors = errors_of(f"nats_address: embedded\nnats: {{{text}}}")
+            self.assertEqual([f"config.yaml:2: nats: {message}"], errors)
+        self.assertEqual([], errors_of("nats_address: embedded\nnats: {user: '', replicas: 1}"))
+
     def test_copies(self) -> None:
         """
-        The embedded server cannot keep more than one copy.
+        Nor can it keep more than one copy.
         """
         text = "nats_address: embedded\nnats: {replicas: 3}"
         self.assertEqual(
