@@ -40,7 +40,14 @@ _is_balanced = re.compile(_ELEMENT + rb"(?:," + _ELEMENT + rb")*", re.DOTALL).fu
 _elements = re.compile(rb"(?:\A|(?<=,))" + _ELEMENT, re.DOTALL).findall
 _is_element = re.compile(_MAYBE_PAIR + rb"(?:;" + _MAYBE_PAIR + rb")*", re.DOTALL).fullmatch
 _pairs = re.compile(_PAIR, re.DOTALL).findall
-_node_address = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[0-9A-Za-z._\-]+))?").fullmatch
+_is_node = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::(?:[0-9]{1,5}|_[0-9A-Za-z._\-]+))?").fullmatch
+
+_SCHEMES: Final = (b"http", b"https")
+
+_Hop = tuple[bytes, bytes, bytes]
+"""Somebody on the way: address, and the host and the scheme that were asked for there, if that is known."""
+
+_NO_HOP: Final = (b"", b"", b"")
 
 
 class Forwarding:
@@ -119,32 +126,42 @@ class Forwarding:
             if len(self._lines) >= _CACHED_PEERS:
                 self._lines.clear()
             scheme = b"https" if secure else b"http"
-            lines = self._lines[key] = _lines(peer, [], [], host, scheme, _port_of(host, scheme))
+            scheme = b"https" if secure else b"http"
+            lines = self._lines[key] = _lines(peer, [], host, scheme, _port_of(host, scheme))
         return lines
 
     def _continued(self, peer: bytes, owned: dict[bytes, bytes], host: bytes, secure: bool) -> bytes:
         # A trusted proxy's own lines are continued, and what it says of the client's side is kept. Of two fields that
         # tell of different ways, the one that is believed is told in both.
+        elements = [_parse_element(element) for element in _split_elements(owned.get(b"forwarded", b""))]
         way = self._believed(_claimed(owned))
-        elements = _split_elements(owned.get(b"forwarded", b""))[-len(way) :] if way else []
-        if [_normal_address(_element_address(element)) for element in elements] != way:
-            elements = [b"for=" + _node(address) for address in way]
+        hops = elements[-len(way) :] if way else []
+        if [hop[0] for hop in hops] != way:
+            hops = [(address, b"", b"") for address in way]
+        _, said_host, said_scheme = hops[0] if hops else elements[-1] if elements else _NO_HOP
         scheme = owned.get(b"x-forwarded-proto", b"").lower()
-        if scheme not in (b"http", b"https"):
-            scheme = b"https" if secure else b"http"
-        host = _authority(owned.get(b"x-forwarded-host", b"")) or host
+        if scheme not in _SCHEMES:
+            scheme = said_scheme or (b"https" if secure else b"http")
+        host = _authority(owned.get(b"x-forwarded-host", b"")) or said_host or host
         port = _port(owned.get(b"x-forwarded-port", b"")) or _port_of(host, scheme)
-        return _lines(peer, way, elements, host, scheme, port)
+        return _lines(peer, hops, host, scheme, port)
 
 
-def _lines(peer: bytes, way: list[bytes], elements: list[bytes], host: bytes, scheme: bytes, port: bytes) -> bytes:
-    quoted = host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    element = b'for=%b;host="%b";proto=%b' % (_node(peer), quoted, scheme)
+def _lines(peer: bytes, hops: list[_Hop], host: bytes, scheme: bytes, port: bytes) -> bytes:
+    chain = b", ".join([*(hop[0] for hop in hops), peer])
+    forwarded = b", ".join([*(_element(hop) for hop in hops), _element((peer, host, scheme))])
     return (
         b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: %b\r\nX-Forwarded-Port: %b\r\n"
-        b"Forwarded: %b\r\nX-Gateway: siger-api-gateway\r\n"
-        % (b", ".join([*way, peer]), scheme, host, port, b", ".join([*elements, element]))
+        b"Forwarded: %b\r\nX-Gateway: siger-api-gateway\r\n" % (chain, scheme, host, port, forwarded)
     )
+
+
+def _element(hop: _Hop) -> bytes:
+    address, host, scheme = hop
+    element = b'for="[%b]"' % address if b":" in address else b"for=" + address
+    if host:
+        element += b';host="%b"' % host.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return element + b";proto=" + scheme if scheme else element
 
 
 def _authority(text: bytes) -> bytes:
@@ -191,23 +208,36 @@ def _claimed(owned: dict[bytes, bytes]) -> list[bytes]:
     listed = owned.get(b"x-forwarded-for")
     if listed is not None:
         return LIST_SPLIT(listed.strip(OWS))
-    return [_element_address(element) for element in _split_elements(owned.get(b"forwarded", b""))]
+    return [_parse_element(element)[0] for element in _split_elements(owned.get(b"forwarded", b""))]
 
 
 def _split_elements(value: bytes) -> list[bytes]:
     # With a quote left open, where one element ends and the next begins is anybody's guess.
-    if _is_balanced(value) is None:
+    if not value or _is_balanced(value) is None:
         return []
     return [element.strip(OWS) for element in _elements(value)]
 
 
-def _element_address(element: bytes) -> bytes:
-    # RFC 7239 section 6: an address, maybe with a port; or a name that is hidden, which is as good as none.
+def _parse_element(element: bytes) -> _Hop:
+    # What can be used of an element, C{b""} for what cannot; of a parameter that is there twice, neither can.
     if _is_element(element) is None:
-        return b""
-    nodes = [value for name, value in _pairs(element) if name.lower() == b"for"]
-    match = _node_address(nodes[0].strip(b'"')) if len(nodes) == 1 else None
-    return (match[1] or match[2]) if match is not None else b""
+        return _NO_HOP
+    values: dict[bytes, bytes] = {}
+    for name, value in _pairs(element):
+        name = name.lower()
+        values[name] = b"" if name in values else value.strip(b'"')
+    scheme = values.get(b"proto", b"").lower()
+    return (
+        _node_address(values.get(b"for", b"")),
+        _authority(values.get(b"host", b"")),
+        scheme if scheme in _SCHEMES else b"",
+    )
+
+
+def _node_address(node: bytes) -> bytes:
+    # RFC 7239 section 6: an address, maybe with a port; or a name that is hidden, which is as good as none.
+    match = _is_node(node)
+    return _normal_address(match[1] or match[2]) if match is not None else b""
 
 
 def _normal_address(text: bytes) -> bytes:
@@ -221,7 +251,3 @@ def _normal_address(text: bytes) -> bytes:
         return b""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address).encode("ascii")
-
-
-def _node(address: bytes) -> bytes:
-    return b'"[%b]"' % address if b":" in address else address

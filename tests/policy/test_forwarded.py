@@ -390,6 +390,31 @@ class LinesTests(SynchronousTestCase):
             fields = told(behind_proxies().lines(PROXY, owned, b"a.test", False))
             self.assertEqual(fields[b"x-forwarded-port"], port, value)
 
+    def test_modern_proxy(self) -> None:
+        """
+        Row D6: scheme and host may be told in C{Forwarded} alone; what counts is what was said of the client, or by the
+        nearest proxy where the client is hidden.
+        """
+        for value, scheme, host, port in (
+            (b"for=1.2.3.4;proto=https;host=b.test", b"https", b"b.test", b"443"),
+            (b'for=1.2.3.4;PROTO="HTTPS";Host="b.test:81", for=10.0.0.2;proto=http', b"https", b"b.test:81", b"81"),
+            (b"for=6.6.6.6;proto=https;host=evil.test, for=1.2.3.4", b"http", b"a.test", b"80"),
+            (b"for=_hidden;proto=https;host=b.test", b"https", b"b.test", b"443"),
+            (b"for=1.2.3.4;proto=ftp;host=b/test", b"http", b"a.test", b"80"),
+            (b"for=1.2.3.4;proto=https;proto=https", b"http", b"a.test", b"80"),
+            (b'for=1.2.3.4;host="a,for=6.6.6.6"', b"http", b"a.test", b"80"),
+            (b'for=1.2.3.4;proto=https;host="', b"http", b"a.test", b"80"),
+        ):
+            lines = behind_proxies().lines(PROXY, {b"forwarded": value}, b"a.test", False)
+            fields = told(lines)
+            names = (b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port")
+            self.assertEqual([fields[name] for name in names], [scheme, host, port], value)
+            self.assertTrue(fields[b"forwarded"].endswith(b'for=10.0.0.1;host="%b";proto=%b' % (host, scheme)), value)
+            self.assertNotIn(b"6.6.6.6", lines)
+        owned = {b"forwarded": b"for=1.2.3.4;proto=https;host=b.test", b"x-forwarded-proto": b"http"}
+        owned[b"x-forwarded-host"] = b"c.test"
+        self.assertIn(b"Proto: http\r\nX-Forwarded-Host: c.test\r\n", behind_proxies().lines(PROXY, owned, b"", True))
+
     def test_strangers_part(self) -> None:
         """
         Row D3: what stands left of the client in a trusted proxy's list was said by the client, and goes no further.
@@ -425,7 +450,7 @@ class LinesTests(SynchronousTestCase):
             (
                 {b"forwarded": b'for=6.6.6.6, for="[2001:DB8::7]:80";proto=https;by=_b , for=10.0.0.2'},
                 b"2001:db8::7, 10.0.0.2, 10.0.0.1",
-                b'for="[2001:DB8::7]:80";proto=https;by=_b, for=10.0.0.2, for=10.0.0.1;',
+                b'for="[2001:db8::7]";proto=https, for=10.0.0.2, for=10.0.0.1;',
             ),
             ({b"x-forwarded-for": b"", b"forwarded": b"for=1.2.3.4"}, b"10.0.0.1", b"for=10.0.0.1;"),
         ):
