@@ -1,0 +1,3 @@
+"""
+Jobs: what is submitted, queued, run by workers and watched until it ends.
+"""
