@@ -115,6 +115,24 @@ nats:
   # How many servers of a cluster keep a copy of everything.
   replicas: 1
 
+# Jobs: there are some where nats_address is not "".
+jobs:
+  # The types that there are, and the types of GPUs that a job can ask for; any is always among those.
+  types: [ai_training, data_processing, inference]
+  gpu_types: [A100, H100, H200, L4, any]
+  # How many GPUs one job can ask for.
+  max_gpus: 64
+  # What one user may have at once: jobs that wait, jobs that run, and GPUs that those use. 0 is no limit.
+  quotas: {queued: 1000, running: 0, gpus: 0}
+  # How many days finished jobs, and the events of all, are kept.
+  retention_days: 7
+  # After how many seconds of silence a worker's job is given to another, and after how many it has failed when nobody
+  # takes it: at least three times as many.
+  lease: 30
+  lost_after: 300
+  # How many seconds a cancelled job gets to end by itself.
+  grace: 30
+
 # How Consul is used.
 consul:
   # Which of its services clients can reach: all, tagged, or a list of names.

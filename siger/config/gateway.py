@@ -14,6 +14,7 @@ from siger.config.consul import consul
 from siger.config.cors import cors
 from siger.config.decode import choice, integer, list_of, number, off_or, size, text
 from siger.config.issuers import issuers
+from siger.config.jobs import jobs
 from siger.config.nats import nats
 from siger.config.nodes import Mapping, Scalar
 from siger.config.ratelimit import rate_limits
@@ -93,6 +94,7 @@ def _sections(section: Section, base: Settings) -> Settings:
         cors=take("cors", off_or(cors, None), base.cors),
         consul=take("consul", consul, base.consul),
         nats=take("nats", nats(base.nats_address), base.nats),
+        jobs=take("jobs", jobs, base.jobs),
         limits=take("limits", _limits, base.limits),
         service_defaults=defaults,
         services=take("services", services(defaults), base.services),

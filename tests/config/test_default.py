@@ -19,6 +19,8 @@ from siger.config.settings import (
     ConsulSettings,
     Cors,
     IssuerSettings,
+    JobQuotas,
+    JobsSettings,
     JwtKey,
     Limits,
     NatsSettings,
@@ -49,7 +51,7 @@ class DefaultTextTests(SynchronousTestCase):
 
     SECTIONS = (
         *(Settings, ConsulSettings, ServiceSettings, Limits, RateLimit, Cors, NatsSettings),
-        *(JwtKey, IssuerSettings, PublicKey, SeedUser),
+        *(JwtKey, IssuerSettings, PublicKey, SeedUser, JobsSettings, JobQuotas),
     )
 
     def load(self, text: str) -> Settings:

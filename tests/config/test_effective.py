@@ -34,6 +34,7 @@ nats: {user: gateway, password: hushhush-nats}
 seed_users:
   - {username: admin, password: hushhush-seed, role: admin, id: "1"}
   - {username: bob, password: hushhush-seed}
+jobs: {types: [b, a], gpu_types: [T4], quotas: {running: 2}, lease: 1.5, lost_after: 10}
 drain_timeout: 2.5
 consul: {expose: [b, a], token: hushhush, tags: [é]}
 service_defaults:
