@@ -7,6 +7,7 @@ the record has to come out the same: states go one way, and what has ended has e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import orjson
@@ -14,10 +15,20 @@ from attrs import evolve, field, fields_dict, frozen
 
 from siger.jobs.identifiers import is_job_id
 from siger.jobs.members import MAX_DEPTH, BrokenError, Members, deeper, read_object
-from siger.jobs.model import Job, bounded_result
+from siger.jobs.model import TERMINAL, Job, bounded_result
 from siger.jobs.times import canonical
 
-__all__ = ["BY_GATEWAYS", "CANCELLATION", "MAX_ERROR", "MAX_MESSAGE", "Event", "fold", "is_stale", "next_attempt"]
+__all__ = [
+    "BY_GATEWAYS",
+    "CANCELLATION",
+    "MAX_ERROR",
+    "MAX_MESSAGE",
+    "Event",
+    "fold",
+    "is_stale",
+    "next_attempt",
+    "replay",
+]
 
 CANCELLATION: Final = "Job cancellation requested"
 BY_GATEWAYS: Final = 0
@@ -122,17 +133,40 @@ def _result(members: Members) -> object:
 
 def fold(job: Job, event: Event, sequence: int) -> Job:
     """
-    What an event makes of a record.
+    What an event makes of a record. The events of a job should come in the order of its log; one that comes again, or
+    after a later one, is passed over, but for what is for good.
 
     @param sequence: where it stands in the stream.
     @return: the very same object if it changes nothing.
     """
-    if sequence <= job.event_seq or job.terminal or event.job_id != job.job_id or is_stale(job, event):
+    if job.terminal or event.job_id != job.job_id or is_stale(job, event):
+        return job
+    if sequence <= job.event_seq and not _is_final(event):
         return job
     changes = _changes(job, event)
     if all(getattr(job, name) == value for name, value in changes.items()):
         return job
-    return evolve(job, **changes, event_seq=sequence, updated_at=max(job.updated_at, event.timestamp))
+    newest = max(job.event_seq, sequence)
+    return evolve(job, **changes, event_seq=newest, updated_at=max(job.updated_at, event.timestamp))
+
+
+def replay(job: Job, log: Iterable[tuple[int, Event]]) -> Job:
+    """
+    What a log, or a part of one, makes of a record.
+
+    @param log: sequences with their events.
+    """
+    for sequence, event in log:
+        job = fold(job, event, sequence)
+    return job
+
+
+def _is_final(event: Event) -> bool:
+    """
+    Whether an event is for good. A record that does not show it has not seen it, so however late it comes, it counts:
+    two gateways that take entries of one log at the same time must not lose that it ended.
+    """
+    return event.event == "status" and (event.status in TERMINAL or event.status == "cancelling")
 
 
 def is_stale(job: Job, event: Event) -> bool:
