@@ -112,6 +112,7 @@ class NatsConnection:
         self._waiters = Waiters()
         self._loop: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
+        self._awaited: Deferred[Any] | None = None
         self._said = ""
         self._refused = False
         self._connections = 0
@@ -153,12 +154,12 @@ class NatsConnection:
 
     async def _stop(self) -> None:
         link, self.link = self.link, None
-        loop, self._loop = self._loop, None
         self._waiters.forget()
         self._become("closed")
-        if loop is not None:
-            loop.cancel()
-            await loop
+        if self._awaited is not None:
+            self._awaited.cancel()
+        if self._loop is not None:  # which may be what calls us: it looks at the state when we wait
+            await self._loop
         if link is not None:
             await link.close()
         await self._dialler.settle()
@@ -210,36 +211,53 @@ class NatsConnection:
         if self._pausing is not None:
             self._pausing.callback(None)
 
+    async def _wait(self, deferred: Deferred[T]) -> T:
+        """
+        Wait for something that L{stop} ends.
+        """
+        if self.state == "closed":
+            deferred.cancel()
+        self._awaited = deferred
+        try:
+            return await deferred
+        finally:
+            self._awaited = None
+
     async def _run(self) -> None:
         while True:
             link = await self._reach()
-            if self.state == "closed":  # it came at the same moment
-                await link.close()
+            if link is None:
                 return
             began = self.clock.seconds()
             self._arrived(link)
-            reason = await link.lost
+            reason = await self._wait(link.lost)
             if self.clock.seconds() - began >= STEADY:
                 self._poor_rounds = 0
             self._departed(link, reason)
             await self._pause(backoff(self._poor_rounds, False, self._random))
             self._poor_rounds += 1
 
-    async def _reach(self) -> Link:
-        while True:
+    async def _reach(self) -> Link | None:
+        """
+        @return: a connection, or C{None} when none is wanted any more.
+        """
+        while self.state != "closed":
             servers = self._servers
             for url in [*servers, *self._discovered]:
                 try:
-                    link: Link = await self._dialler.dial(url)
+                    link: Link = await self._wait(self._dialler.dial(url))
                 except DialError as error:
                     self._failed(url, error)
                 else:
-                    return link
+                    if self.state != "closed":
+                        return link
+                    await link.close()  # it came at the same moment
                 if servers is not self._servers:
                     break
-            if servers is self._servers:
+            if servers is self._servers and self.state != "closed":
                 await self._pause(backoff(self._poor_rounds, self._refused, self._random))
                 self._poor_rounds += 1
+        return None
 
     async def _pause(self, seconds: float) -> None:
         """
@@ -248,7 +266,7 @@ class NatsConnection:
         self._pausing = Deferred()
         call = self.clock.callLater(seconds, self._pausing.callback, None)
         try:
-            await self._pausing
+            await self._wait(self._pausing)
         finally:
             self._pausing = None
             if call.active():

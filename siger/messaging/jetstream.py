@@ -29,8 +29,9 @@ from siger.messaging.errors import (
     TooLargeError,
     UnavailableError,
 )
-from siger.messaging.following import Follower, is_deletion
+from siger.messaging.following import Follower
 from siger.messaging.link import Link, decode
+from siger.messaging.telling import is_deletion
 
 __all__ = ["Connection", "JetStreamBucket", "stream_config", "stream_difference"]
 
@@ -153,21 +154,39 @@ class JetStreamBucket:
     # What a bucket does
 
     def get(self, key: str) -> Deferred[Entry | None]:
+        """
+        Read what is kept under a key.
+        """
         return self._do(key, lambda link: self._get(link, key))
 
     def create(self, key: str, value: bytes) -> Deferred[int]:
+        """
+        Write where nothing is.
+        """
         return self._do(key, lambda link: self._create(link, key, value))
 
     def update(self, key: str, value: bytes, revision: int) -> Deferred[int]:
+        """
+        Replace a known revision.
+        """
         return self._do(key, lambda link: self._write(link, key, value, {_LAST_SEQUENCE: str(revision)}))
 
     def put(self, key: str, value: bytes) -> Deferred[int]:
+        """
+        Write, whatever was there.
+        """
         return self._do(key, lambda link: self._write(link, key, value, {}))
 
     def delete(self, key: str, revision: int | None = None) -> Deferred[None]:
+        """
+        Delete, and only a known revision if one is given.
+        """
         return self._do(key, lambda link: self._delete(link, key, revision))
 
     def mirror(self, listener: Callable[[Entry], object]) -> Mirror:
+        """
+        Make a copy in memory that follows the bucket once it is started.
+        """
         follower = Follower(self._connection, self, self._ttl)
         return Mirror(follower, listener, self._connection.clock, self._ttl)
 
