@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.http.request import RequestHead, RequestParser
+from siger.policy import limit_keys
 from siger.policy.forwarded import Forwarding
 from siger.policy.identity import Identity
-from siger.policy import limit_keys
 from siger.policy.limit_keys import address_key, make_key, needs_identity
 from tests.http.generators import properties
 
