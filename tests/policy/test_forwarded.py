@@ -420,7 +420,7 @@ class LinesTests(SynchronousTestCase):
             (b'for=1.2.3.4;PROTO="HTTPS";Host="b.test:81", for=10.0.0.2;proto=http', b"https", b"b.test:81", b"81"),
             (b"for=6.6.6.6;proto=https;host=evil.test, for=1.2.3.4", b"http", b"a.test", b"80"),
             (b"for=_hidden;proto=https;host=b.test", b"https", b"b.test", b"443"),
-            (b"for=1.2.3.4;proto=ftp;host=b/test", b"http", b"a.test", b"80"),
+            (b"for=1.2.3.4;proto=ftp;host=b..test", b"http", b"a.test", b"80"),
             (b"for=1.2.3.4;proto=https;proto=https", b"http", b"a.test", b"80"),
             (b'for=1.2.3.4;host="a,for=6.6.6.6"', b"http", b"a.test", b"80"),
             (b'for=1.2.3.4;proto=https;host="', b"http", b"a.test", b"80"),
