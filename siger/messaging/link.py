@@ -107,6 +107,7 @@ class Link:
         self._operations = Tasks(tasks.loop)
         self._background = Tasks(tasks.loop)
         self._closed = asyncio.Event()
+        self._stands = False
         self._over = False
         self._complaints: set[str] = set()
         self._reason = ""
@@ -143,6 +144,7 @@ class Link:
         except BaseException:
             await self._dispose()
             raise
+        self._stands = True
         self._tasks.start(self._attend())
 
     async def _attend(self) -> None:
@@ -153,12 +155,12 @@ class Link:
             return
         self._end()
         if not self.lost.called:
-            self.lost.callback(self._reason or "the server closed the connection")
+            self.lost.callback(self._reason or _text(self._client.last_error) or "the server closed the connection")
         await self._dispose()
 
     def _end(self) -> None:
         # In this order: nothing more can be started, and whoever waits hears of it.
-        self._over = True
+        self._over, self._stands = True, False
         self._operations.cancel()
         self._background.cancel()
 
@@ -171,7 +173,7 @@ class Link:
     async def _close(self) -> None:
         if self._over:
             return
-        self._over = True
+        self._over, self._stands = True, False
         self._background.cancel()
         await self._background.wait(DRAIN_TIMEOUT)
         await self._operations.wait(DRAIN_TIMEOUT)
@@ -201,10 +203,10 @@ class Link:
 
     async def _complained(self, error: Exception) -> None:
         self.errors += 1
-        text = str(error)
+        text = _text(error)
         if isinstance(error, nats.errors.UnexpectedEOF | OSError):
-            self._reason = text.removeprefix("nats: ") or type(error).__name__
-        elif text not in self._complaints and len(self._complaints) < _COMPLAINTS and not self._over:
+            self._reason = text
+        elif self._stands and text not in self._complaints and len(self._complaints) < _COMPLAINTS:
             self._complaints.add(text)
             _log.warn("NATS at {address}: {complaint}", address=self.address, complaint=text)
 
@@ -335,6 +337,13 @@ def decode(message: Msg) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise UnavailableError("an answer that is not an object")
     return answer
+
+
+def _text(error: Exception | None) -> str:
+    """
+    What nats-py says about an error, without the flourish.
+    """
+    return "" if error is None else str(error).removeprefix("nats: ").strip("'") or type(error).__name__
 
 
 def _abort(client: Client) -> None:
