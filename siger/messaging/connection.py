@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from siger.config.settings import NatsSettings
 from siger.messaging.dialling import DialError, Dialler, RefusedError, address_of, loop_of, with_credentials_of
 from siger.messaging.errors import UnavailableError
-from siger.messaging.jetstream import JetStreamBucket
+from siger.messaging.jetstream import JetStreamBucket, stream_config
 from siger.messaging.link import Link
 from siger.messaging.waiting import Waiters
 
@@ -308,7 +308,7 @@ class NatsConnection:
         if self.link is None:
             self.errors += 1
             return fail(UnavailableError("not connected to NATS"))
-        return self.link.run(work(self.link)).addErrback(self._count)
+        return self.link.run(work).addErrback(self._count)
 
     def _count(self, failure: Failure) -> Failure:
         if failure.check(UnavailableError):
@@ -322,8 +322,12 @@ class NatsConnection:
         @param name: letters, digits, C{-} and C{_}.
         @param ttl: seconds that a record lives after its last change; 0: for ever.
         @param history: how many values of a key the server keeps.
+        @raise ValueError: when it was asked for already, in another way.
         """
         bucket = self._buckets.get(name)
+        config = stream_config(name, ttl, history, self._replicas)
         if bucket is None:
-            bucket = self._buckets[name] = JetStreamBucket(self, name, ttl, history, self._replicas)
+            bucket = self._buckets[name] = JetStreamBucket(self, name, ttl, config)
+        elif bucket.config != config:
+            raise ValueError(f"the bucket {name} cannot be two things at once")
         return bucket

@@ -133,9 +133,10 @@ class JetStreamBucket:
     @ivar name: what the bucket is called.
     @ivar stream: what its stream is called.
     @ivar prefix: what the subjects of its keys begin with.
+    @ivar config: what the stream is to be.
     """
 
-    def __init__(self, connection: Connection, name: str, ttl: float, history: int, replicas: int) -> None:
+    def __init__(self, connection: Connection, name: str, ttl: float, config: dict[str, Any]) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"not the name of a bucket: {name!r}")
         self.name = name
@@ -143,7 +144,7 @@ class JetStreamBucket:
         self.prefix = f"$KV.{name}."
         self._connection = connection
         self._ttl = ttl
-        self._config = stream_config(name, ttl, history, replicas)
+        self.config = config
         self._prepared: Link | None = None
         self._preparing = asyncio.Lock()
         self._complained = ""
@@ -279,11 +280,12 @@ class JetStreamBucket:
         try:
             found = await self._find(link)
             if found is None:
-                await self.ask(link, f"STREAM.CREATE.{self.stream}", self._config)
+                await self.ask(link, f"STREAM.CREATE.{self.stream}", self.config)
                 _log.info("made the bucket {name} on NATS", name=self.name)
                 return
         except _ApiError as error:
             if error.number != _NAME_IN_USE:  # else another gateway made it just now
+                self._complain("made", error)
                 raise
             return
         await self._change(link, found)
@@ -296,17 +298,23 @@ class JetStreamBucket:
         return config if isinstance(config, dict) else {}
 
     async def _change(self, link: Link, found: dict[str, Any]) -> None:
-        difference = stream_difference(found, self._config)
+        difference = stream_difference(found, self.config)
         if not difference:
             return
         try:
             await self.ask(link, f"STREAM.UPDATE.{self.stream}", {**found, **difference})
         except _ApiError as error:  # such as more replicas than there are servers: it serves as it is
-            if str(error) != self._complained:
-                self._complained = str(error)
-                _log.warn("the bucket {name} cannot be changed: {why}", name=self.name, why=str(error))
+            self._complain("changed", error)
         else:
             _log.info("changed {what} of the bucket {name}", what=", ".join(difference), name=self.name)
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """
+        Say what cannot be done with the bucket, until it is something else.
+        """
+        if str(error) != self._complained:
+            self._complained = str(error)
+            _log.warn("the bucket {name} cannot be {what}: {why}", name=self.name, what=what, why=str(error))
 
 
 def _check(answer: Mapping[str, Any]) -> None:

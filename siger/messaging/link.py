@@ -85,6 +85,21 @@ class Tasks:
             await asyncio.wait(others, timeout=timeout)
 
 
+class _Client(Client):
+    """
+    nats-py's client, except that where TLS was asked for it does without it never: it sends no credentials then.
+
+    @ivar encrypted: whether TLS was asked for.
+    """
+
+    encrypted = False
+
+    def _connect_command(self) -> bytes:
+        if self.encrypted and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("nats: the server does without TLS")
+        return super()._connect_command()
+
+
 class Link:
     """
     A connection that stands.
@@ -102,7 +117,7 @@ class Link:
         self.address = ""
         self.lost: Deferred[str] = Deferred()
         self.errors = 0
-        self._client = Client()
+        self._client = _Client()
         self._tasks = tasks
         self._operations = Tasks(tasks.loop)
         self._background = Tasks(tasks.loop)
@@ -125,6 +140,7 @@ class Link:
         @raise Exception: many kinds; the socket is closed then.
         """
         self.address = address
+        self._client.encrypted = url.startswith(("tls://", "wss://"))
         try:
             await self._client.connect(
                 servers=[url],
@@ -223,17 +239,23 @@ class Link:
 
     # What is done with it
 
-    def run(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+    def run(self, work: Callable[[Link], Coroutine[Any, Any, T]]) -> Deferred[T]:
         """
         Carry out an operation.
 
         @return: its result; L{UnavailableError} when it takes too long, or when the connection is lost before its end.
         """
         if self._over:
-            work.close()
             return fail(UnavailableError("the connection is closed"))
-        task = self._operations.start(_bounded(work))
+        task = self._operations.start(self._bounded(work))
         return Deferred.fromFuture(task).addErrback(self._cancelled)
+
+    async def _bounded(self, work: Callable[[Link], Coroutine[Any, Any, T]]) -> T:
+        try:
+            async with asyncio.timeout(OPERATION_TIMEOUT):
+                return await work(self)
+        except TimeoutError as error:
+            raise UnavailableError("no answer in time") from error
 
     def _cancelled(self, failure: Failure) -> Any:
         failure.trap(asyncio.CancelledError)
@@ -253,8 +275,10 @@ class Link:
         @raise NobodyAnswersError: when nobody listens.
         @raise TooLargeError: when the server would not take it.
         """
-        if len(payload) > self.max_payload:
-            raise TooLargeError(f"{len(payload)} bytes are too many for the server")
+        # The server counts the headers, too, and ends the connection over a byte too many.
+        size = len(payload) + _size(headers)
+        if size > self.max_payload:
+            raise TooLargeError(f"{size} bytes are too many for the server")
         try:
             return await self._client.request(subject, payload, timeout=REQUEST_TIMEOUT, headers=headers)
         except nats.errors.NoRespondersError as error:
@@ -316,12 +340,10 @@ def _current() -> asyncio.Task[Any] | None:
         return None
 
 
-async def _bounded(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        async with asyncio.timeout(OPERATION_TIMEOUT):
-            return await work
-    except TimeoutError as error:
-        raise UnavailableError("no answer in time") from error
+def _size(headers: Mapping[str, str] | None) -> int:
+    if headers is None:
+        return 0
+    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
 
 
 def decode(message: Msg) -> dict[str, Any]:

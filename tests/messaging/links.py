@@ -42,11 +42,11 @@ class FakeLink:
         self.closed += 1
         return succeed(None)
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+    def run(self, work: Callable[[Any], Coroutine[Any, Any, Any]]) -> Deferred[Any]:
         """
         Carry it out at once.
         """
-        return Deferred.fromCoroutine(work)
+        return Deferred.fromCoroutine(work(self))
 
     async def request(self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None) -> Any:
         """

@@ -262,6 +262,8 @@ class ConnectionTests(ConnectionCase):
         A name is one bucket, and a name that would mean something else in a subject is none.
         """
         self.assertIs(self.connection.bucket("users"), self.connection.bucket("users"))
+        with self.assertRaises(ValueError):
+            self.connection.bucket("users", ttl=1)
         for name in ("", "a.b", "a b", "*", ">", "a/b", "x" * 65):
             with self.assertRaises(ValueError):
                 self.connection.bucket(name)
