@@ -143,6 +143,7 @@ REQUIRES = [
     "treq>=24.9",
     "txaio>=23.1",
     "attrs>=23.2",
+    "cryptography>=42",
     "orjson>=3.10",
     "prometheus-client>=0.21",
     "py-consul>=1.6",

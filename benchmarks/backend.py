@@ -68,7 +68,7 @@ _LOCATIONS = """
         }
         location @PREFIX@/echo {
             default_type application/json;
-            return 200 '{"uri":"$request_uri","x-request-id":"$http_x_request_id","x-forwarded-for":"$http_x_forwarded_for","x-forwarded-proto":"$http_x_forwarded_proto","x-forwarded-host":"$http_x_forwarded_host","connection":"$connection"}';
+            return 200 '{"uri":"$request_uri","x-request-id":"$http_x_request_id","x-forwarded-for":"$http_x_forwarded_for","x-forwarded-proto":"$http_x_forwarded_proto","x-forwarded-host":"$http_x_forwarded_host","x-user-id":"$http_x_user_id","authorization":"$http_authorization","connection":"$connection"}';
         }
 """  # noqa: E501
 

@@ -12,12 +12,14 @@ import time
 
 from benchmarks.backend import LARGE, MEDIUM, PREFIX, SMALL
 from benchmarks.running import Running, Stage
+from benchmarks.tokens import USER
 
-__all__ = ["CheckError", "check_answers", "check_chain", "check_limit"]
+__all__ = ["CheckError", "check_answers", "check_chain", "check_limit", "check_token"]
 
 _BLOCK = bytes(range(256))
 _LOW_LIMIT = 5
 _BURST = 60
+_REFUSED = (401, 403)  # Envoy says 403 of a token for another audience
 
 
 class CheckError(Exception):
@@ -65,7 +67,7 @@ def check_limit(stage: Stage, running: Running) -> None:
     """
     Another instance with a low limit refuses part of a burst, and then still serves another address.
     """
-    low = stage.start(running.peer, chain=True, limit=_LOW_LIMIT, purpose="limit")
+    low = stage.start(running.peer, running.series, limit=_LOW_LIMIT, purpose="limit")
     try:
         statuses = [_ask(low, "/small")[0].status for _ in range(_BURST)]
         other = _ask(low, "/small", client="127.0.0.2")[0].status
@@ -77,16 +79,40 @@ def check_limit(stage: Stage, running: Running) -> None:
         raise CheckError(f"{running.key}: the limit refuses other addresses too ({other})")
 
 
+def check_token(running: Running) -> None:
+    """
+    A good token passes, once more too, and tells the backend who it is from; all others are refused.
+    """
+    for _ in range(2):
+        answer, body = _ask(running, "/echo")
+        seen = json.loads(body)
+        if answer.status != 200 or seen["x-user-id"] != USER or seen["authorization"]:
+            raise CheckError(f"{running.key}: a good token gave {answer.status}, and the backend saw {seen}")
+    for name, credentials in running.tokens.bad().items():
+        answer, _ = _ask(running, "/small", credentials=credentials)
+        if answer.status not in _REFUSED:
+            raise CheckError(f"{running.key}: {name} gave {answer.status}")
+
+
 def _ask(
-    running: Running, path: str, upload: bytes | None = None, client: str = "127.0.0.1"
+    running: Running,
+    path: str,
+    upload: bytes | None = None,
+    client: str = "127.0.0.1",
+    credentials: str | None = None,
 ) -> tuple[http.client.HTTPResponse, bytes]:
     """
     One request on a connection of its own.
+
+    @param credentials: the Authorization field; C{None} for good ones where a token is asked for, C{""} for none.
     """
+    if credentials is None:
+        credentials = running.tokens.good() if running.spec.token else ""
+    headers = {"Authorization": credentials} if credentials else {}
     here = "127.0.0.1", running.spec.port
     connection = http.client.HTTPConnection(*here, timeout=20, source_address=(client, 0))
     try:
-        connection.request("GET" if upload is None else "POST", PREFIX + path, body=upload)
+        connection.request("GET" if upload is None else "POST", PREFIX + path, body=upload, headers=headers)
         answer = connection.getresponse()
         return answer, answer.read()
     finally:

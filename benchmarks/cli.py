@@ -14,13 +14,13 @@ from pathlib import Path
 
 from benchmarks import report
 from benchmarks.backend import Backend
-from benchmarks.checks import CheckError, check_answers, check_chain, check_limit
+from benchmarks.checks import CheckError, check_answers, check_chain, check_limit, check_token
 from benchmarks.idle import allow_connections
 from benchmarks.load import LoadError, Wrk
 from benchmarks.machine import describe
 from benchmarks.measure import Sample, measure_idle, measure_rounds, take
 from benchmarks.peers import all_peers
-from benchmarks.peers.base import Peer
+from benchmarks.peers.base import BARE, CHAIN, SERIES, Peer
 from benchmarks.processes import Processes, StartError, cores
 from benchmarks.running import Running, Stage
 from benchmarks.tools import REPOSITORY, MissingToolError, find
@@ -79,9 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--series",
         nargs="+",
-        choices=("chain", "bare"),
-        default=("chain", "bare"),
-        help="with the chain, bare, or both",
+        choices=SERIES,
+        default=SERIES,
+        metavar="NAME",
+        help="of: chain, token (the chain, and a token is asked for), bare",
     )
     add("--check", action="store_true", help="check every proxy's answers and chain, and time nothing")
     add("--allow-missing", action="store_true", help="leave out proxies that are not installed")
@@ -146,8 +147,18 @@ def _start(stage: Stage, peers: Sequence[Peer], series: Sequence[str]) -> list[R
     """
     Start every proxy in every series it has.
     """
-    wanted = [(peer, name) for peer in peers for name in (series if peer.has_bare else ("chain",))]
-    return [stage.start(peer, chain=name == "chain") for peer, name in wanted]
+    wanted = [(peer, name) for peer in peers for name in _runs_in(peer, series)]
+    return [stage.start(peer, name) for peer, name in wanted]
+
+
+def _runs_in(peer: Peer, series: Sequence[str]) -> list[str]:
+    """
+    Which of the series a proxy is run in; one that cannot run bare stands there as it is.
+    """
+    found = [name for name in peer.series if name in series]
+    if BARE in series and BARE not in peer.series and CHAIN not in found:
+        found.append(CHAIN)
+    return found
 
 
 def _check(stage: Stage, proxies: Sequence[Running]) -> None:
@@ -163,6 +174,9 @@ def _check(stage: Stage, proxies: Sequence[Running]) -> None:
         if running.spec.chain and running.peer.has_limit:
             check_limit(stage, running)
             told += ", rate limit works"
+        if running.spec.token:
+            check_token(running)
+            told += ", only good tokens pass"
         print(f"checked {running.key}: {told}", flush=True)
 
 
@@ -173,7 +187,7 @@ def _measure(
     All the workloads asked for, after a second of warming up for each proxy.
     """
     for running in proxies:
-        take(wrk, running, WORKLOADS[0], 1, 0)
+        take(wrk, running, next(each for each in WORKLOADS if running.series in each.series), 1, 0)
     samples = []
     for workload in WORKLOADS:
         if workload.name in options.workloads:

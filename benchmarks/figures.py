@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.measure import Sample
+from benchmarks.peers.base import SERIES
 
 __all__ = ["Figure", "Figures"]
 
@@ -53,10 +54,10 @@ class Figures:
 
     def series(self, workload: str) -> list[str]:
         """
-        The series that a workload was run in, the chain first.
+        The series that a workload was run in, the full chain first.
         """
         run = {sample.series for sample in self._samples if sample.workload == workload}
-        return [series for series in ("chain", "bare") if series in run]
+        return [series for series in SERIES if series in run]
 
     def peers(self, workload: str, series: str) -> list[str]:
         """

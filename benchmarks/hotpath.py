@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         wrk = Wrk(load_core, room)
         output = room / "profile"
         siger = Siger() if options.by == "native" else ProfiledSiger(options.by, output)
-        running = stage.start(siger, chain=True)
+        running = stage.start(siger, workload.series[0])
         sample = take(wrk, running, workload, 1, 0)
         print(f"{workload.title}: {sample.value:.1f} us/request, {sample.rate:.0f}/s before profiling")
         if options.by == "native":
@@ -95,7 +95,7 @@ def _inside(wrk: Wrk, running: Running, workload: Workload, seconds: int, output
     """
     pid = running.process.tree()[0]
     os.kill(pid, BEGIN)
-    answered = wrk.run(workload, running.spec.port, seconds)
+    answered = wrk.run(workload, running, seconds)
     os.kill(pid, END)
     deadline = time.monotonic() + 10
     while not output.exists():
@@ -127,7 +127,7 @@ def _native(wrk: Wrk, running: Running, workload: Workload, seconds: int, output
     record = [perf, "record", "-q", "-e", "cpu-clock", "-F", "2000", "-p", pid, "-o", str(output)]
     recorder = subprocess.Popen(record, stdin=subprocess.DEVNULL)
     try:
-        answered = wrk.run(workload, running.spec.port, seconds)
+        answered = wrk.run(workload, running, seconds)
     finally:
         recorder.send_signal(signal.SIGINT)
         recorder.wait(20)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.backend import PREFIX
 from benchmarks.processes import pinned
+from benchmarks.running import Running
 from benchmarks.tools import find
 from benchmarks.workloads import Workload
 
@@ -63,16 +64,17 @@ class Wrk:
         self._program = find("wrk")
         self._runs = 100
 
-    def run(self, workload: Workload, port: int, seconds: int) -> Answered:
+    def run(self, workload: Workload, running: Running, seconds: int) -> Answered:
         """
-        Load a port for some seconds.
+        Load a proxy for some seconds.
         """
         script = self._room / f"{workload.name}.lua"
         if not script.exists():
             script.write_text(workload.script + _REPORT)
         self._runs += 1
-        headers = [part for header in workload.headers for part in ("-H", header)]
-        url = f"http://127.0.0.1:{port}{PREFIX}{workload.path}"
+        token = (f"Authorization: {running.tokens.good()}",) if running.spec.token else ()
+        headers = [part for header in (*workload.headers, *token) for part in ("-H", header)]
+        url = f"http://127.0.0.1:{running.spec.port}{PREFIX}{workload.path}"
         argv = [self._program, "-t1", f"-c{workload.connections}", f"-d{seconds}s", "-s", str(script), *headers, url]
         return _read(self._output([*argv, "--", str(self._runs * _RUN_STRIDE)], seconds + 30))
 

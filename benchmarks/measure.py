@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks.idle import kib_per_thousand
 from benchmarks.load import Wrk
-from benchmarks.peers.base import Peer
+from benchmarks.peers.base import CHAIN, Peer
 from benchmarks.running import Running, Stage
 from benchmarks.workloads import IDLE, Workload
 
@@ -54,7 +54,7 @@ def take(wrk: Wrk, running: Running, workload: Workload, seconds: int, number: i
     Load one proxy and read its CPU time before and after.
     """
     before = running.process.cpu_seconds()
-    answered = wrk.run(workload, running.spec.port, seconds)
+    answered = wrk.run(workload, running, seconds)
     time.sleep(_SETTLE)  # what it does after the last answer (closing, logging) is part of the price
     spent = running.process.cpu_seconds() - before
     running.forget_log()
@@ -83,7 +83,7 @@ def measure_rounds(
     """
     Some rounds of one workload.
     """
-    taking_part = [running for running in proxies if running.spec.chain or workload.bare]
+    taking_part = [running for running in proxies if running.series in workload.series]
     samples = []
     for number in range(1, rounds + 1):
         for running in random.sample(taking_part, len(taking_part)):
@@ -104,7 +104,7 @@ def measure_idle(stage: Stage, peers: Sequence[Peer], rounds: int, tell: Callabl
     samples = []
     for number in range(1, rounds + 1):
         for peer in random.sample(list(peers), len(peers)):
-            running = stage.start(peer, chain=True, purpose="idle")
+            running = stage.start(peer, CHAIN, purpose="idle")
             try:
                 value = kib_per_thousand(running)
             finally:

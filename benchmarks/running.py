@@ -5,12 +5,14 @@ Proxies that are up: configured, started on the proxies' core, and listening.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.peers.base import UNLIMITED, Peer, Spec
 from benchmarks.processes import Process, Processes, free_port
+from benchmarks.tokens import Tokens
 
 __all__ = ["Running", "Stage"]
 
@@ -28,9 +30,9 @@ class Running:
     @property
     def series(self) -> str:
         """
-        Which of the two series it belongs to.
+        Which series it belongs to.
         """
-        return "chain" if self.spec.chain else "bare"
+        return self.spec.series
 
     @property
     def key(self) -> str:
@@ -38,6 +40,13 @@ class Running:
         Its name in the samples.
         """
         return f"{self.peer.name}/{self.series}"
+
+    @property
+    def tokens(self) -> Tokens:
+        """
+        The tokens that it is to believe, and others.
+        """
+        return Tokens(self.spec.secret)
 
     def forget_log(self) -> None:
         """
@@ -50,6 +59,8 @@ class Running:
 class Stage:
     """
     Starts proxies in front of one backend, each in a directory of its own.
+
+    @ivar secret: what the tokens of this run are signed with.
     """
 
     def __init__(self, processes: Processes, core: int, room: Path, backend_port: int) -> None:
@@ -57,17 +68,18 @@ class Stage:
         self._core = core
         self._room = room
         self._backend_port = backend_port
+        self.secret = secrets.token_hex(32)
 
-    def start(self, peer: Peer, chain: bool, limit: int = UNLIMITED, purpose: str = "run") -> Running:
+    def start(self, peer: Peer, series: str, limit: int = UNLIMITED, purpose: str = "run") -> Running:
         """
         Configure and start a proxy.
 
         @param purpose: keeps apart the directories of proxies that are started for different reasons.
         """
-        room = self._room / f"{peer.name}-{'chain' if chain else 'bare'}-{purpose}"
+        room = self._room / f"{peer.name}-{series}-{purpose}"
         shutil.rmtree(room, ignore_errors=True)
         room.mkdir(parents=True)
-        spec = Spec(room, free_port(), self._backend_port, chain, limit)
+        spec = Spec(room, free_port(), self._backend_port, series, self.secret, limit)
         launch = peer.configure(spec)
         name = f"{peer.name} ({room.name})"
         process = self._processes.start(name, launch.argv, self._core, room, launch.environment, launch.output)

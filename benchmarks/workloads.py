@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.backend import LARGE, MEDIUM, PREFIX, SMALL
+from benchmarks.peers.base import BARE, CHAIN, TOKEN
 
 __all__ = ["IDLE", "WORKLOADS", "Workload"]
 
@@ -23,7 +24,7 @@ class Workload:
 
     @ivar path: what is asked for, behind the prefix.
     @ivar script: what the load generator's script does besides counting.
-    @ivar bare: whether the bare series is measured too; with large bodies the chain is too small a part to be seen.
+    @ivar series: what proxies it is put on; with large bodies the chain is too small a part to be seen.
     @ivar upload: bytes sent with each request.
     @ivar answer: bytes of each answer's body.
     """
@@ -34,7 +35,7 @@ class Workload:
     connections: int
     script: str = ""
     headers: tuple[str, ...] = ()
-    bare: bool = False
+    series: tuple[str, ...] = (CHAIN,)
     upload: int = 0
     answer: int = len(SMALL)
 
@@ -72,14 +73,21 @@ wrk.body = string.rep("0123456789abcdef", {LARGE // 16})
 """
 
 WORKLOADS = (
-    Workload("small", "small GET, 32 keep-alive connections", "/small", 32, bare=True),
+    Workload("small", "small GET, 32 keep-alive connections", "/small", 32, series=(CHAIN, BARE)),
     Workload(
         "varied",
         "small GET, ten ordinary headers, a path and one more header that differ every time, 32 keep-alive connections",
         "/small",
         32,
         script=_VARIED,
-        bare=True,
+        series=(CHAIN, BARE),
+    ),
+    Workload(
+        "small-token",
+        "small GET with a token that is checked, 32 keep-alive connections",
+        "/small",
+        32,
+        series=(TOKEN,),
     ),
     Workload("down16k", "16 KiB down, 32 keep-alive connections", "/files/16k", 32, answer=MEDIUM),
     Workload("down1m", "1 MiB down, 8 keep-alive connections", "/files/1m", 8, answer=LARGE),
@@ -90,6 +98,6 @@ WORKLOADS = (
         "/small",
         32,
         headers=("Connection: close",),
-        bare=True,
+        series=(CHAIN, BARE),
     ),
 )

@@ -20,7 +20,7 @@ from siger.auth.authenticator import Authenticator
 from siger.auth.issuers import Issuer
 from siger.auth.keys import KeyRing
 from siger.auth.passwords import Hasher
-from siger.auth.revocation import Revocations
+from siger.auth.revocation import BUCKET, Revocations, longest_lifetime
 from siger.auth.tokens import Minter, Verifier
 from siger.auth.users import Users
 from siger.messaging.absent import AbsentBucket
@@ -60,9 +60,8 @@ class Accounts:
         self._nats = self._make_connection()
         self._cache = IdentityCache()
         self._hasher = Hasher(reactor)
-        longest = max([settings.jwt_expiration * _MINUTE, *(issuer.max_lifetime for issuer in settings.issuers)])
         self.users = Users(self._bucket("users"), self._hasher, roles=settings.roles)
-        self._revocations = Revocations(self._bucket("revoked_tokens", ttl=longest + _MINUTE), self._cache)
+        self._revocations = Revocations(self._bucket(BUCKET, ttl=longest_lifetime(settings)), self._cache)
         keys = KeyRing.from_settings(settings)
         issuers = [Issuer(each, settings.roles, reactor) for each in settings.issuers]
         self.authenticate = Authenticator(

@@ -1,29 +1,40 @@
 """
 The C{siger} command.
 
-Each subcommand is a row of L{COMMANDS}. Nothing here imports a reactor, nor anything of the gateway that would: only
-C{siger run} needs one, and hands over to C{twistd}, which chooses it.
+Each subcommand is a row of L{COMMANDS}. Nothing here imports a reactor, nor anything of the gateway that would, until a
+command turns out to need one: C{siger run} hands over to C{twistd}, which chooses it, and those that talk to the store
+run it for a moment.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from siger import __version__
+from siger.auth.commands import arrange_token, arrange_user, run_token, run_user
 from siger.config.effective import effective
 from siger.config.load import ConfigErrors, load
 from siger.config.settings import Settings
 
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
 __all__ = ["COMMANDS", "DEFAULT_CONFIG", "Command", "Terminal", "main", "twistd_arguments"]
 
+T = TypeVar("T")
+
 DEFAULT_CONFIG = "configs/config.yaml"
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 @frozen
@@ -35,6 +46,7 @@ class Terminal:
     environ: Mapping[str, str]
     out: TextIO
     err: TextIO
+    source: TextIO = field(factory=lambda: sys.stdin)
 
     def say(self, text: str) -> None:
         """
@@ -47,6 +59,63 @@ class Terminal:
         Print what is wrong.
         """
         _print(text, self.err)
+
+    def read_line(self, limit: int) -> str:
+        """
+        Read a line of input, or what there is of one.
+        """
+        return self.source.readline(limit)
+
+    def ask_secret(self, prompt: str) -> str:
+        """
+        Ask for what must not be seen.
+
+        @raise EOFError: there is nobody to ask, or it could be seen.
+        """
+        from getpass import GetPassWarning, getpass
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", GetPassWarning)
+            try:
+                return getpass(prompt, self.err)
+            except GetPassWarning as warning:
+                raise EOFError from warning
+
+    def wait_for(self, work: Callable[[Any], Deferred[T]]) -> T:
+        """
+        Run the reactor, which C{work} is given, until what it returns has fired.
+
+        @raise KeyboardInterrupt: somebody stopped it before.
+        """
+        from siger.reactor import install
+
+        install()
+        from twisted.internet import reactor
+
+        return _run_until(reactor, work)
+
+
+def _run_until(reactor: Any, work: Callable[[Any], Deferred[T]]) -> T:
+    from twisted.internet.defer import maybeDeferred
+    from twisted.python.failure import Failure
+
+    results: list[T | Failure] = []
+
+    def begin() -> None:
+        maybeDeferred(work, reactor).addBoth(end)
+
+    def end(result: T | Failure) -> None:
+        results.append(result)
+        reactor.stop()
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if not results:
+        raise KeyboardInterrupt
+    (result,) = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
 
 
 def _print(text: str, stream: TextIO) -> None:
@@ -100,6 +169,30 @@ def _loaded(path: str, terminal: Terminal) -> Settings | None:
     except ConfigErrors as errors:
         terminal.complain(str(errors))
         return None
+
+
+def _with_settings(
+    run: Callable[[argparse.Namespace, Terminal, Settings], int],
+) -> Callable[[argparse.Namespace, Terminal], int]:
+    """
+    A command that needs a valid configuration.
+    """
+
+    def loaded(arguments: argparse.Namespace, terminal: Terminal) -> int:
+        settings = _loaded(arguments.config, terminal)
+        return 1 if settings is None else run(arguments, terminal, settings)
+
+    return loaded
+
+
+def _takes_user(parser: argparse.ArgumentParser) -> None:
+    _takes_config(parser)
+    arrange_user(parser)
+
+
+def _takes_token(parser: argparse.ArgumentParser) -> None:
+    _takes_config(parser)
+    arrange_token(parser)
 
 
 def check(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -164,6 +257,8 @@ COMMANDS = (
     Command("run", "start the gateway in the foreground; other options are twistd's", _takes_config, run, extra=True),
     Command("check", "check a configuration file", _takes_file, check),
     Command("config", "print the settings that a file and the environment come to", _takes_print, config),
+    Command("user", "look after accounts", _takes_user, _with_settings(run_user)),
+    Command("token", "make a token, or look at one", _takes_token, _with_settings(run_token)),
 )
 
 
@@ -193,7 +288,10 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None) ->
     if extra and not command.extra:
         root.error(f"unrecognized arguments: {' '.join(extra)}")
     arguments.extra = extra
-    return command.run(arguments, terminal or Terminal(os.environ, sys.stdout, sys.stderr))
+    try:
+        return command.run(arguments, terminal or Terminal(os.environ, sys.stdout, sys.stderr))
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

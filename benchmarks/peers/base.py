@@ -11,7 +11,24 @@ from pathlib import Path
 
 from benchmarks.backend import PREFIX
 
-__all__ = ["UNLIMITED", "Launch", "Peer", "Spec", "fill"]
+__all__ = ["BARE", "CHAIN", "SERIES", "TOKEN", "UNLIMITED", "Launch", "Peer", "Spec", "fill"]
+
+CHAIN = "chain"
+"""
+Proxies with access log, request id, forwarding headers, prefix stripped and rate limit.
+"""
+
+TOKEN = "token"
+"""
+The same, and a token is asked for.
+"""
+
+BARE = "bare"
+"""
+Proxies that relay and do nothing else.
+"""
+
+SERIES = (CHAIN, TOKEN, BARE)
 
 UNLIMITED = 1_000_000
 """
@@ -25,15 +42,31 @@ class Spec:
     One proxy to be run.
 
     @ivar room: a directory of its own.
-    @ivar chain: with access log, request id, forwarding headers, prefix stripped and rate limit; else a bare relay.
+    @ivar series: L{CHAIN}, L{TOKEN} or L{BARE}.
+    @ivar secret: what tokens are signed with.
     @ivar limit: requests a second for one client address.
     """
 
     room: Path
     port: int
     backend_port: int
-    chain: bool
+    series: str
+    secret: str
     limit: int = UNLIMITED
+
+    @property
+    def chain(self) -> bool:
+        """
+        Whether it does more than relay.
+        """
+        return self.series != BARE
+
+    @property
+    def token(self) -> bool:
+        """
+        Whether it asks for a token.
+        """
+        return self.series == TOKEN
 
     @property
     def access_log(self) -> Path:
@@ -61,7 +94,7 @@ class Peer:
     A proxy that takes part.
 
     @cvar name: how it is called on the command line and in the JSON results.
-    @cvar has_bare: whether it can run without the chain.
+    @cvar series: the series it can run in.
     @cvar has_limit: whether it can limit the rate by client address.
     @cvar tells_loopback: whether it forwards a loopback client's address as it is.
     @cvar limit: how it limits, for the results.
@@ -69,7 +102,7 @@ class Peer:
     """
 
     name: str
-    has_bare = True
+    series: tuple[str, ...] = (CHAIN, BARE)
     has_limit = True
     tells_loopback = True
     limit: str
@@ -99,6 +132,7 @@ def fill(template: str, spec: Spec, **more: str) -> str:
         "ROOM": str(spec.room),
         "LOG": str(spec.access_log),
         "LIMIT": str(spec.limit),
+        "SECRET": spec.secret,
         "PREFIX": PREFIX,
         **more,
     }

@@ -1,12 +1,16 @@
 """
 Envoy with one worker. The chain: C{local_ratelimit}, C{x-request-id}, a JSON file access log.
 
-The local rate limit keeps a token bucket for each client address by way of a wildcard descriptor.
+The local rate limit keeps a token bucket for each client address by way of a wildcard descriptor. Tokens:
+C{jwt_authn} with the key in its configuration, and with its cache of tokens that were verified.
 """
 
 from __future__ import annotations
 
-from benchmarks.peers.base import Launch, Peer, Spec, fill
+import base64
+
+from benchmarks.peers.base import SERIES, Launch, Peer, Spec, fill
+from benchmarks.tokens import AUDIENCE, ISSUER
 from benchmarks.tools import find, first_line
 
 __all__ = ["Envoy"]
@@ -41,6 +45,7 @@ static_resources:
 @CHAIN_ROUTE@
           http_filters:
 @CHAIN_FILTER@
+@TOKEN_FILTER@
           - name: envoy.filters.http.router
             typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
   clusters:
@@ -102,6 +107,22 @@ _CHAIN_FILTER = """
                 token_bucket: {max_tokens: @LIMIT@, tokens_per_fill: @LIMIT@, fill_interval: 1s}
 """
 
+_TOKEN_FILTER = """
+          - name: envoy.filters.http.jwt_authn
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+              providers:
+                gateway:
+                  issuer: @ISSUER@
+                  audiences: [@AUDIENCE@]
+                  local_jwks: {inline_string: '{"keys": [{"kty": "oct", "alg": "HS256", "k": "@KEY@"}]}'}
+                  claim_to_headers: [{header_name: x-user-id, claim_name: sub}]
+                  jwt_cache_config: {}
+              rules:
+              - match: {prefix: "@PREFIX@/"}
+                requires: {provider_name: gateway}
+"""
+
 
 class Envoy(Peer):
     """
@@ -110,6 +131,7 @@ class Envoy(Peer):
 
     name = "envoy"
     tells_loopback = False  # it puts the machine's own address in place of 127.0.0.1
+    series = SERIES
     limit = "local_ratelimit, a wildcard descriptor on remote_address"
     needs = ("envoy",)
 
@@ -121,6 +143,8 @@ class Envoy(Peer):
         text = _CONFIG.replace("@IS_CHAIN@", "true" if spec.chain else "false")
         for mark, part in (("MANAGER", _CHAIN_MANAGER), ("ROUTE", _CHAIN_ROUTE), ("FILTER", _CHAIN_FILTER)):
             text = text.replace(f"@CHAIN_{mark}@", part if spec.chain else "")
-        config.write_text(fill(text, spec))
+        text = text.replace("@TOKEN_FILTER@", _TOKEN_FILTER if spec.token else "")
+        key = base64.urlsafe_b64encode(spec.secret.encode()).decode().rstrip("=")
+        config.write_text(fill(text, spec, KEY=key, ISSUER=ISSUER, AUDIENCE=AUDIENCE))
         options = ("--concurrency", "1", "--disable-hot-restart", "--file-flush-interval-msec", "1000", "-l", "warning")
         return Launch((find("envoy"), "-c", str(config), *options))

@@ -1,12 +1,15 @@
 """
 HAProxy with one thread. The chain: a stick table counting requests by address, C{unique-id}, a JSON C{log-format}.
+Tokens: C{jwt_verify}, and the claims that are to be checked one by one.
 
 HAProxy logs to sockets and descriptors, not to files: its standard output is the log file here.
 """
 
 from __future__ import annotations
 
-from benchmarks.peers.base import Launch, Peer, Spec, fill
+from benchmarks.backend import PREFIX
+from benchmarks.peers.base import SERIES, Launch, Peer, Spec, fill
+from benchmarks.tokens import AUDIENCE, ISSUER
 from benchmarks.tools import find, first_line
 
 __all__ = ["HAProxy"]
@@ -43,6 +46,7 @@ _CHAIN_FRONTEND = """
     stick-table type ip size 100k expire 60s store http_req_rate(1s)
     http-request track-sc0 src
     http-request deny deny_status 429 if { sc_http_req_rate(0) gt @LIMIT@ }
+@TOKEN@
     http-request set-header X-Request-ID %[unique-id]
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto http
@@ -53,12 +57,26 @@ _CHAIN_FRONTEND = """
 """  # noqa: E501
 
 
+_TOKEN = """
+    http-request set-var(txn.bearer) http_auth_bearer
+    http-request deny deny_status 401 unless { var(txn.bearer),jwt_verify("HS256","@SECRET@") 1 }
+    http-request deny deny_status 401 unless { var(txn.bearer),jwt_payload_query('$.iss') -m str @ISSUER@ }
+    http-request deny deny_status 401 unless { var(txn.bearer),jwt_payload_query('$.aud') -m str @AUDIENCE@ }
+    http-request set-var(txn.now) date()
+    http-request set-var(txn.left) var(txn.bearer),jwt_payload_query('$.exp','int'),sub(txn.now)
+    http-request deny deny_status 401 unless { var(txn.left) -m int gt 0 }
+    http-request set-header X-User-Id %[var(txn.bearer),jwt_payload_query('$.sub')]
+    http-request del-header Authorization
+"""
+
+
 class HAProxy(Peer):
     """
     HAProxy, the one that ratios are given to.
     """
 
     name = "haproxy"
+    series = SERIES
     limit = "stick-table by src, http_req_rate"
     needs = ("haproxy",)
 
@@ -69,8 +87,9 @@ class HAProxy(Peer):
         config = spec.room / "haproxy.cfg"
         text = _CONFIG.replace("@CHAIN_GLOBAL@", _CHAIN_GLOBAL if spec.chain else "")
         text = text.replace("@CHAIN_FRONTEND@", _CHAIN_FRONTEND if spec.chain else "")
+        text = text.replace("@TOKEN@", _TOKEN if spec.token else "")
         if spec.chain:
             text = text.replace("if { path_beg @PREFIX@/ }\nbackend", "if { var(txn.bench) -m bool }\nbackend")
-        config.write_text(fill(text, spec, LENGTH=str(len("/services/bench"))))
+        config.write_text(fill(text, spec, LENGTH=str(len(PREFIX)), ISSUER=ISSUER, AUDIENCE=AUDIENCE))
         output = spec.access_log if spec.chain else None
         return Launch((find("haproxy"), "-db", "-f", str(config)), output=output)

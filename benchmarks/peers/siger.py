@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.peers.base import Launch, Peer, Spec, fill
+from benchmarks.peers.base import CHAIN, TOKEN, Launch, Peer, Spec, fill
 from benchmarks.tools import REPOSITORY, python_path
 
 __all__ = ["Siger", "installed"]
@@ -26,10 +26,13 @@ nats_address: ""
 data_dir: @ROOM@/data
 access_log: @LOG@
 log_level: warn
+jwt_secret: @SECRET@
+rate_limit: {requests_per_second: @LIMIT@}
 limits: {connections_per_client: 10000, max_requests: 1000000000}
 services:
   bench:
     instances: ["@BACKEND@"]
+    auth: @AUTH@
 """
 
 _TWISTD = (
@@ -47,9 +50,8 @@ class Siger(Peer):
     """
 
     name = "siger"
-    has_bare = False
-    has_limit = False
-    limit = "comes in a later version"
+    series = (CHAIN, TOKEN)
+    limit = "token bucket by address"
 
     def version(self) -> str:
         package = installed()
@@ -58,7 +60,7 @@ class Siger(Peer):
 
     def configure(self, spec: Spec) -> Launch:
         config = spec.room / "config.yaml"
-        config.write_text(fill(_CONFIG, spec))
+        config.write_text(fill(_CONFIG, spec, AUTH="user" if spec.token else "public"))
         arguments = ("-n", "--pidfile=", "siger", "-c", str(config))
         if installed() is not None:
             # -P: not the checkout that this was started from.

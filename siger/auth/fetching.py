@@ -111,8 +111,9 @@ class _Collector(Protocol):
         if self._room >= 0:
             self._pieces.append(data)
         elif not self.finished.called:
-            self.abort()
+            # First, as the connection may say at once that it was closed.
             self.finished.errback(FetchError(f"more than {MAX_CONTENT} bytes"))
+            self.abort()
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
         if self.finished.called:

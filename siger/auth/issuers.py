@@ -60,6 +60,9 @@ class Issuer:
         self._roles = roles
         self._types = frozenset((_short(settings.token_type),)) if settings.token_type else TYPES | {""}
         self._keys = dict(self._load_keys())
+        self._algorithms = frozenset(key.algorithm for key in self._keys.values())
+        if self.published is not None:
+            self._algorithms |= frozenset(settings.algorithms)
 
     def _load_keys(self) -> Iterator[tuple[str, Key]]:
         for key in self._settings.keys:
@@ -95,6 +98,8 @@ class Issuer:
         # Everything that costs little comes first: what is no good anyway is no reason to ask for keys.
         if token.token_type not in self._types:
             raise InvalidTokenError("type")
+        if token.algorithm not in self._algorithms:
+            raise InvalidTokenError("algorithm")
         check_audience(token.claims, self._settings.audience)
         check_times(token.claims, now(), self._settings.max_lifetime)
         key = self._find(token.kid)

@@ -152,11 +152,14 @@ class KeyRing:
     def __init__(self, keys: Iterable[JwtKey], secret: str) -> None:
         """
         @param keys: those with names; the first of them signs.
-        @param secret: the one without, which signs if there are no others. Tokens that name no key were signed with it.
+        @param secret: the one without, which signs if there are no others. Tokens that name no key were signed with it;
+            C{""}, where others sign: there are none of these.
         @raise ConfigError: when a key should not be used.
         """
         named = tuple(keys)
-        self._by_kid = {"": self._load("", secret, "jwt_secret")}
+        self._by_kid: dict[str, Key] = {}
+        if secret or not named:
+            self._by_kid[""] = self._load("", secret, "jwt_secret")
         for index, key in enumerate(named):
             self._add(key, f"jwt_keys[{index}]")
         first = named[0] if named else JwtKey("", secret)

@@ -2,7 +2,7 @@
 Accounts as they are kept: in a bucket that all gateways share, and here in memory.
 
 Theory of operation. A record lies under the canonical name, so no two accounts can have names that look alike. Every
-gateway has all of them in a mirror and reads only there: a login costs no message, and works while the store is away.
+gateway has all of them in a mirror and reads there, so reading costs nothing and goes on while the store is away.
 Writes go to the store, create or compare-and-set, and are taken over into the mirror as they are acknowledged, so what
 was written here can be read here at once.
 """
@@ -19,7 +19,7 @@ from siger.auth.errors import NameTakenError, UnknownUserError
 from siger.auth.names import fold
 from siger.auth.records import BrokenRecordError, User, decode, encode
 from siger.messaging.bucket import Bucket, Entry
-from siger.messaging.errors import KeyExistsError, RevisionError, UnavailableError
+from siger.messaging.errors import KeyExistsError, MessagingError, RevisionError, UnavailableError
 
 __all__ = ["Roster"]
 
@@ -101,13 +101,18 @@ class Roster:
             raise UnknownUserError()
         return entry
 
-    async def _fetch(self, key: str) -> User:
+    def _refresh(self, key: str) -> None:
         """
-        The user as the store has it, who is known here from then on.
+        Ask the store how a record is, and know it from then on. What goes wrong with that makes no difference here.
         """
-        entry = await self._read(key)
-        self._mirror.apply(entry)
-        return _user(entry)
+
+        def known(entry: Entry | None) -> None:
+            if entry is not None:
+                self._mirror.apply(entry)
+
+        asked = self._bucket.get(key).addCallback(known)
+        asked.addErrback(lambda failure: failure.trap(MessagingError))
+        asked.addErrback(lambda failure: _log.failure("cannot read user {key}", failure, key=key))
 
     # Writing
 

@@ -1,9 +1,12 @@
 """
 Who there is: logging in, and coming and going.
 
-Somebody who has just registered at another gateway may not be in this one's mirror yet. So a name that is not known is
-asked for once, while the hash that nobody matches is computed; an answer that takes longer than that is not waited for.
-One hash is computed for each attempt, whoever it is, and nothing else takes time: an answer does not tell who exists.
+An answer does not tell who exists, neither by its words nor by its time. For each attempt one hash is computed, for
+nobody as for anybody, and nothing else is waited for.
+
+What has just happened at another gateway, a registration or a new password, may not be in this one's mirror yet. So the
+store is asked while the hash is computed, and what it says by then counts. It is asked for those who are known as well:
+even a message that nobody waits for takes some time to write, enough to be measured.
 
 Whatever may mean that tokens are in wrong hands (a new password, a new role, an end) raises C{tokens_valid_from} of the
 user, and returns the user: revoking is the caller's part.
@@ -27,7 +30,6 @@ from siger.auth.errors import (
     FieldError,
     FieldErrors,
     NameTakenError,
-    UnknownUserError,
 )
 from siger.auth.names import canonical, fold
 from siger.auth.passwords import Hasher, check_password, prepare
@@ -35,7 +37,7 @@ from siger.auth.records import User, check_role, timestamp
 from siger.auth.roster import Roster
 from siger.config.settings import SeedUser
 from siger.messaging.bucket import Bucket
-from siger.messaging.errors import MessagingError, UnavailableError
+from siger.messaging.errors import UnavailableError
 
 __all__ = ["User", "Users"]
 
@@ -87,27 +89,20 @@ class Users(Roster):
 
     async def _authenticate(self, key: str, password: str) -> User:
         user = self._by_name.get(key)
-        if user is None:
-            user = await self._look_for(key, password)
-        right = user is not None and await self._hasher.verify(user.password_hash, password)
-        # Meanwhile the account may have changed, and another password counts from the moment it is known.
+        verified = self._hasher.verify(None if user is None else user.password_hash, password)
+        if key and not self.stale:
+            self._refresh(key)
+        right = await verified
         latest = self._by_name.get(key)
+        if user is None and latest is not None:
+            user, right = latest, await self._hasher.verify(latest.password_hash, password)
+            latest = self._by_name.get(key)
+        # The account may have changed meanwhile, and another password counts from the moment it is known.
         if user is None or not right or latest is None or latest.disabled or _is_another(user, latest):
             raise BadCredentialsError()
         if self._hasher.needs_rehash(latest.password_hash):
             self._rehash(latest, password)
         return latest
-
-    async def _look_for(self, key: str, password: str) -> User | None:
-        """
-        Spend the time of a hash, and ask the store for somebody who is not in the mirror meanwhile.
-        """
-        if key and not self.stale:
-            asked = Deferred.fromCoroutine(self._fetch(key))
-            asked.addErrback(lambda failure: failure.trap(UnknownUserError, MessagingError) and None)
-            asked.addErrback(lambda failure: _log.failure("cannot look for a user", failure))
-        await self._hasher.verify(None, password)
-        return self._by_name.get(key)
 
     def _rehash(self, user: User, password: str) -> None:
         """

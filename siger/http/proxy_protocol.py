@@ -143,8 +143,6 @@ def _check_extensions(header: bytes, position: int) -> None:
     # Each is type, length and value. None of them matters here but the one that vouches for the header.
     while position < len(header):
         start = position + 3
-        if start > len(header):
-            raise HeaderError("a broken extension")
         kind, position = header[position], start + int.from_bytes(header[position + 1 : start], "big")
         if position > len(header):
             raise HeaderError("a broken extension")

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from siger.config.settings import NatsSettings
 from siger.messaging.dialling import DialError, Dialler, RefusedError, address_of, loop_of, with_credentials_of
 from siger.messaging.errors import UnavailableError
-from siger.messaging.jetstream import JetStreamBucket
+from siger.messaging.jetstream import JetStreamBucket, stream_config
 from siger.messaging.link import Link
 from siger.messaging.waiting import Waiters
 
@@ -112,6 +112,7 @@ class NatsConnection:
         self._waiters = Waiters()
         self._loop: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
+        self._awaited: Deferred[Any] | None = None
         self._said = ""
         self._refused = False
         self._connections = 0
@@ -153,12 +154,12 @@ class NatsConnection:
 
     async def _stop(self) -> None:
         link, self.link = self.link, None
-        loop, self._loop = self._loop, None
         self._waiters.forget()
         self._become("closed")
-        if loop is not None:
-            loop.cancel()
-            await loop
+        if self._awaited is not None:
+            self._awaited.cancel()
+        if self._loop is not None:  # which may be what calls us: it looks at the state when we wait
+            await self._loop
         if link is not None:
             await link.close()
         await self._dialler.settle()
@@ -210,36 +211,53 @@ class NatsConnection:
         if self._pausing is not None:
             self._pausing.callback(None)
 
+    async def _wait(self, deferred: Deferred[T]) -> T:
+        """
+        Wait for something that L{stop} ends.
+        """
+        if self.state == "closed":
+            deferred.cancel()
+        self._awaited = deferred
+        try:
+            return await deferred
+        finally:
+            self._awaited = None
+
     async def _run(self) -> None:
         while True:
             link = await self._reach()
-            if self.state == "closed":  # it came at the same moment
-                await link.close()
+            if link is None:
                 return
             began = self.clock.seconds()
             self._arrived(link)
-            reason = await link.lost
+            reason = await self._wait(link.lost)
             if self.clock.seconds() - began >= STEADY:
                 self._poor_rounds = 0
             self._departed(link, reason)
             await self._pause(backoff(self._poor_rounds, False, self._random))
             self._poor_rounds += 1
 
-    async def _reach(self) -> Link:
-        while True:
+    async def _reach(self) -> Link | None:
+        """
+        @return: a connection, or C{None} when none is wanted any more.
+        """
+        while self.state != "closed":
             servers = self._servers
             for url in [*servers, *self._discovered]:
                 try:
-                    link: Link = await self._dialler.dial(url)
+                    link: Link = await self._wait(self._dialler.dial(url))
                 except DialError as error:
                     self._failed(url, error)
                 else:
-                    return link
+                    if self.state != "closed":
+                        return link
+                    await link.close()  # it came at the same moment
                 if servers is not self._servers:
                     break
-            if servers is self._servers:
+            if servers is self._servers and self.state != "closed":
                 await self._pause(backoff(self._poor_rounds, self._refused, self._random))
                 self._poor_rounds += 1
+        return None
 
     async def _pause(self, seconds: float) -> None:
         """
@@ -248,7 +266,7 @@ class NatsConnection:
         self._pausing = Deferred()
         call = self.clock.callLater(seconds, self._pausing.callback, None)
         try:
-            await self._pausing
+            await self._wait(self._pausing)
         finally:
             self._pausing = None
             if call.active():
@@ -290,7 +308,7 @@ class NatsConnection:
         if self.link is None:
             self.errors += 1
             return fail(UnavailableError("not connected to NATS"))
-        return self.link.run(work(self.link)).addErrback(self._count)
+        return self.link.run(work).addErrback(self._count)
 
     def _count(self, failure: Failure) -> Failure:
         if failure.check(UnavailableError):
@@ -304,8 +322,12 @@ class NatsConnection:
         @param name: letters, digits, C{-} and C{_}.
         @param ttl: seconds that a record lives after its last change; 0: for ever.
         @param history: how many values of a key the server keeps.
+        @raise ValueError: when it was asked for already, in another way.
         """
         bucket = self._buckets.get(name)
+        config = stream_config(name, ttl, history, self._replicas)
         if bucket is None:
-            bucket = self._buckets[name] = JetStreamBucket(self, name, ttl, history, self._replicas)
+            bucket = self._buckets[name] = JetStreamBucket(self, name, ttl, config)
+        elif bucket.config != config:
+            raise ValueError(f"the bucket {name} cannot be two things at once")
         return bucket

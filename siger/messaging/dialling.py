@@ -20,7 +20,7 @@ __all__ = ["DialError", "Dialler", "RefusedError", "address_of", "loop_of", "wit
 CONNECT_TIMEOUT: Final = 2
 DIAL_TIMEOUT: Final = 5.0
 #: Seconds between pings, and how many may be unanswered: a silent peer is noticed within six seconds.
-PING_INTERVAL: Final = 2
+PING_INTERVAL: Final = 2.0
 UNANSWERED_PINGS: Final = 2
 
 
@@ -41,9 +41,15 @@ class Dialler:
     Makes L{Link}s.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, settings: NatsSettings, name: str) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, settings: NatsSettings, name: str, ping_interval: float = PING_INTERVAL
+    ) -> None:
+        """
+        @param name: what the servers call this client.
+        @param ping_interval: seconds between pings; a third that is unanswered ends a connection.
+        """
         self._tasks = Tasks(loop)
-        self._options = connect_options(settings, name)
+        self._options = connect_options(settings, name) | {"ping_interval": ping_interval}
 
     def dial(self, url: str) -> Deferred[Link]:
         """
@@ -76,7 +82,6 @@ def connect_options(settings: NatsSettings, name: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "name": name,
         "connect_timeout": CONNECT_TIMEOUT,
-        "ping_interval": PING_INTERVAL,
         "max_outstanding_pings": UNANSWERED_PINGS,
     }
     if settings.user:

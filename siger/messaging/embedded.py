@@ -12,8 +12,8 @@ Theory of operation. The server is in one of these states:
  - stopping: asked to end, and made to if it does not.
 
 Each start has a new password. Whenever the port is known beforehand, the callbacks of L{EmbeddedServer.on_url} hear of
-the new URL before the server listens, so that no client comes with the old password. The port stays the same for as
-long as nobody takes it while the server is down.
+the new URL before the server listens, so that no client comes with the old password; and once more when it does, so
+that none waits longer than it has to. The port stays the same for as long as nobody takes it while the server is down.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from random import Random
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
-from twisted.internet.error import ProcessDone
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -99,7 +98,7 @@ class EmbeddedServer:
 
     def on_url(self, callback: Callable[[str], object]) -> None:
         """
-        Have C{callback} called with each URL from now on.
+        Have C{callback} called from now on with each URL, when it is known and again when clients are accepted there.
         """
         self._listeners.append(callback)
 
@@ -176,17 +175,16 @@ class EmbeddedServer:
         """
         Tell how the server is reached, once the port is known.
         """
-        url = f"{self._base}:{port}"
-        if not port or url == self.url:
+        if not port:
             return
-        self._port, self.url = port, url
+        self._port, self.url = port, f"{self._base}:{port}"
         try:
-            self._directory.publish(url)
+            self._directory.publish(self.url)
         except OSError as error:
             _log.warn("commands cannot reach the embedded nats-server: {reason}", reason=error)
         for listener in tuple(self._listeners):
             try:
-                listener(url)
+                listener(self.url)
             except Exception:
                 _log.failure("telling of the embedded nats-server failed")
 
@@ -216,8 +214,7 @@ class EmbeddedServer:
             return
         if self.state == "running" and self._reactor.seconds() - self._since >= _STABLE:
             self._failures = 0
-        how = "ended" if reason.check(ProcessDone) else f"died: {reason.getErrorMessage()}"
-        _log.error("the embedded nats-server {how}", how=how)
+        _log.error("the embedded nats-server {how}", how=_end_of(reason))
         self._run_later()
 
     def _run_later(self) -> None:
@@ -261,3 +258,10 @@ class EmbeddedServer:
         waiting, self._stopped = self._stopped, []
         for stopped in waiting:
             stopped.callback(None)
+
+
+def _end_of(reason: Failure) -> str:
+    value: Any = reason.value
+    if getattr(value, "signal", None):
+        return f"was killed by signal {value.signal}"
+    return f"ended with status {getattr(value, 'exitCode', 'unknown')}"

@@ -1,11 +1,9 @@
 """
-Telling a mirror what happens in a bucket's stream, by way of a consumer that the server pushes from.
+Following a bucket's stream, by way of a consumer that the server pushes from.
 
-Theory of operation. The server numbers what it sends to a consumer. When a number is missing, when a heartbeat names
-another number than the last that came, or when even the heartbeats stay away (the consumer was in the memory of a
-server that is gone), then something was lost, and everything is told again from the beginning; so it is with every new
-connection. Everything has been told when a message says that none is waiting behind it, when as many came as were
-waiting at the beginning, or when the server has time for a heartbeat.
+A consumer lives in the memory of one server, which may go away without this connection being lost; then even its
+heartbeats stay away. After anything that went wrong, and on every new connection, everything is told from the
+beginning, by a consumer of its own.
 """
 
 from __future__ import annotations
@@ -16,40 +14,29 @@ from collections.abc import Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
 
-from attrs import frozen
 from nats.aio.msg import Msg
-from nats.errors import NotJSMessageError
 from twisted.logger import Logger
 
 from siger.messaging.errors import MessagingError, UnavailableError
 from siger.messaging.link import Link
-from siger.messaging.mirror import Entry, Mirror
+from siger.messaging.mirror import Mirror
+from siger.messaging.telling import Change, FlowControl, GapError, Heartbeat, Telling, interpret
 
-__all__ = ["Change", "Followed", "Follower", "GapError", "Telling", "is_deletion"]
+__all__ = ["Connected", "Consumer", "Followed", "Follower"]
 
 T = TypeVar("T")
 _log = Logger()
 
-#: Seconds between the server's heartbeats, and without anything before the consumer is believed gone.
-HEARTBEAT: Final = 2
-SILENCE: Final = 5.0
+#: Seconds between the server's heartbeats.
+HEARTBEAT: Final = 2.0
+#: How many of them may stay away before the consumer is believed gone.
+MISSING: Final = 2.5
 #: Seconds that the server keeps a consumer to which nobody listens.
 ABANDONED: Final = 30
 #: Seconds of the first and of the longest pause before it is tried again.
 FIRST: Final = 0.1
 LONGEST: Final = 5.0
 _SECOND: Final = 1_000_000_000
-
-_OPERATION: Final = "KV-Operation"
-_MARKER: Final = "Nats-Marker-Reason"
-_LAST_CONSUMER: Final = "Nats-Last-Consumer"
-_STALLED: Final = "Nats-Consumer-Stalled"
-
-
-class GapError(Exception):
-    """
-    Something that the server sent did not arrive.
-    """
 
 
 class Followed(Protocol):
@@ -85,88 +72,6 @@ class Connected(Protocol):
         """
 
 
-def is_deletion(headers: Mapping[str, str]) -> bool:
-    """
-    Whether a message says that its key is gone: deleted by a client, or removed by the server.
-    """
-    return headers.get(_OPERATION, "").strip() in ("DEL", "PURGE") or _MARKER in headers
-
-
-@frozen
-class Change:
-    """
-    A message of a consumer.
-
-    @ivar place: its number among all that were sent to the consumer, from 1.
-    @ivar waiting: how many more wait to be sent.
-    @ivar stored: when it was stored, in seconds of the server's clock.
-    """
-
-    entry: Entry
-    place: int
-    waiting: int
-    stored: float
-
-
-class Telling:
-    """
-    What one consumer sends, told to a mirror in the right order. No sockets and no time of its own.
-    """
-
-    def __init__(self, mirror: Mirror, ttl: float = 0.0, now: Callable[[], float] = time.time) -> None:
-        self._mirror = mirror
-        self._ttl = ttl
-        self._now = now
-        self._place = 0
-        self._expected: int | None = None
-        self._complete = False
-        mirror.begin()
-
-    def expect(self, waiting: int) -> None:
-        """
-        The consumer was made when so many messages were waiting.
-        """
-        self._expected = waiting
-        self._look()
-
-    def change(self, change: Change) -> None:
-        """
-        A message came.
-
-        @raise GapError: when another should have come before.
-        """
-        if change.place != self._place + 1:
-            raise GapError
-        self._place = change.place
-        left = self._ttl - max(0.0, self._now() - change.stored) if self._ttl else None
-        self._mirror.received(change.entry, left)
-        if change.waiting == 0:
-            self._finish()
-        else:
-            self._look()
-
-    def heartbeat(self, last: int, stalled: bool) -> None:
-        """
-        The server has nothing to send, or waits before it sends more.
-
-        @param last: the number of the last message that it sent.
-        @raise GapError: when that did not come.
-        """
-        if last != self._place:
-            raise GapError
-        if not stalled:
-            self._finish()
-
-    def _look(self) -> None:
-        if self._expected is not None and self._place >= self._expected:
-            self._finish()
-
-    def _finish(self) -> None:
-        if not self._complete:
-            self._complete = True
-            self._mirror.complete()
-
-
 class Follower:
     """
     Tells one mirror, over one connection after another.
@@ -174,8 +79,13 @@ class Follower:
     @ivar restarts: how often it had to begin again without the connection being lost.
     """
 
-    def __init__(self, connection: Connected, bucket: Followed, ttl: float) -> None:
+    def __init__(self, connection: Connected, bucket: Followed, ttl: float, heartbeat: float = HEARTBEAT) -> None:
+        """
+        @param ttl: seconds that a record of the bucket lives; 0: for ever.
+        @param heartbeat: seconds between the server's heartbeats.
+        """
         self.restarts = 0
+        self._heartbeat = heartbeat
         self._connection = connection
         self._bucket = bucket
         self._ttl = ttl
@@ -220,6 +130,8 @@ class Follower:
                 await self._bucket.with_stream(link, lambda: self._tell(link, mirror))
             except (MessagingError, GapError) as error:
                 _log.debug("following {bucket} anew: {why!r}", bucket=self._bucket.name, why=error)
+            except Exception:  # a mistake of ours or an answer that nobody expected: neither ends the mirror
+                _log.failure("following {bucket} failed", bucket=self._bucket.name)
             mirror.lost()
             self.restarts += 1
             failures = 0 if time.monotonic() - began > LONGEST else failures + 1
@@ -229,7 +141,7 @@ class Follower:
         """
         Tell everything, and then what happens, until something is lost.
         """
-        consumer = Consumer(link, self._bucket, Telling(mirror, self._ttl))
+        consumer = Consumer(link, self._bucket, Telling(mirror, self._ttl), self._heartbeat)
         try:
             await consumer.start()
             await consumer.attend()
@@ -242,10 +154,11 @@ class Consumer:
     A consumer on the server and the subscription that it sends to.
     """
 
-    def __init__(self, link: Link, bucket: Followed, telling: Telling) -> None:
+    def __init__(self, link: Link, bucket: Followed, telling: Telling, heartbeat: float) -> None:
         self._link = link
         self._bucket = bucket
         self._telling = telling
+        self._heartbeat = heartbeat
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._heard = time.monotonic()
         self._subscription: Any = None
@@ -260,7 +173,8 @@ class Consumer:
         question = {"stream_name": self._bucket.stream, "config": self._config(inbox)}
         answer = await self._bucket.ask(self._link, f"CONSUMER.CREATE.{self._bucket.stream}", question)
         self._name = str(answer.get("name", ""))
-        self._telling.expect(int(answer.get("num_pending", 0)) + int(answer["delivered"]["consumer_seq"]))
+        # Those that were sent by then count as waiting too.
+        self._telling.expect(int(answer["num_pending"]) + int(answer["delivered"]["consumer_seq"]))
 
     def _config(self, inbox: str) -> dict[str, Any]:
         return {
@@ -271,7 +185,7 @@ class Consumer:
             "replay_policy": "instant",
             "max_deliver": 1,
             "flow_control": True,
-            "idle_heartbeat": HEARTBEAT * _SECOND,
+            "idle_heartbeat": int(self._heartbeat * _SECOND),
             "inactive_threshold": ABANDONED * _SECOND,
             "mem_storage": True,
             "num_replicas": 1,
@@ -282,17 +196,18 @@ class Consumer:
         Come back, with an error, when something was lost.
         """
         while True:
-            done, _ = await asyncio.wait({self._failed}, timeout=HEARTBEAT)
+            done, _ = await asyncio.wait({self._failed}, timeout=self._heartbeat)
             if done:
                 self._failed.result()
-            if time.monotonic() - self._heard > SILENCE:
+            if time.monotonic() - self._heard > self._heartbeat * MISSING:
                 raise UnavailableError("the consumer is silent")
 
     async def stop(self) -> None:
         """
         Leave nothing behind.
         """
-        self._failed.cancel()
+        if not self._failed.cancel() and not self._failed.cancelled():
+            self._failed.exception()  # it was told, or something else went wrong as well
         if self._subscription is not None:
             await self._link.unsubscribe(self._subscription)
         if self._name:
@@ -309,23 +224,12 @@ class Consumer:
                 self._failed.set_exception(error)
 
     async def _take(self, message: Msg) -> None:
-        headers = message.headers or {}
-        if headers.get("Status") != "100" or message.data:
-            self._telling.change(self._read(message, headers))
-        elif message.reply:  # flow control: the server waits until this arrives, behind all that it sent before
-            await self._link.publish(message.reply)
-        elif _LAST_CONSUMER in headers:
-            stalled = headers.get(_STALLED)
-            if stalled:
-                await self._link.publish(stalled)
-            self._telling.heartbeat(int(headers[_LAST_CONSUMER]), bool(stalled))
-
-    def _read(self, message: Msg, headers: Mapping[str, str]) -> Change:
-        try:
-            about = message.metadata
-        except (NotJSMessageError, ValueError, IndexError) as error:
-            raise UnavailableError("a message without its place") from error
-        key = message.subject.removeprefix(self._bucket.prefix)
-        value = None if is_deletion(headers) else message.data
-        entry = Entry(key, value, about.sequence.stream)
-        return Change(entry, about.sequence.consumer, about.num_pending, about.timestamp.timestamp())
+        told = interpret(message, self._bucket.prefix)
+        if isinstance(told, Change):
+            self._telling.change(told)
+        elif isinstance(told, FlowControl):
+            await self._link.publish(told.answer)
+        elif isinstance(told, Heartbeat):
+            if told.answer:
+                await self._link.publish(told.answer)
+            self._telling.heartbeat(told)

@@ -29,8 +29,9 @@ from siger.messaging.errors import (
     TooLargeError,
     UnavailableError,
 )
-from siger.messaging.following import Follower, is_deletion
+from siger.messaging.following import Follower
 from siger.messaging.link import Link, decode
+from siger.messaging.telling import is_deletion
 
 __all__ = ["Connection", "JetStreamBucket", "stream_config", "stream_difference"]
 
@@ -132,9 +133,10 @@ class JetStreamBucket:
     @ivar name: what the bucket is called.
     @ivar stream: what its stream is called.
     @ivar prefix: what the subjects of its keys begin with.
+    @ivar config: what the stream is to be.
     """
 
-    def __init__(self, connection: Connection, name: str, ttl: float, history: int, replicas: int) -> None:
+    def __init__(self, connection: Connection, name: str, ttl: float, config: dict[str, Any]) -> None:
         if not _NAME.fullmatch(name):
             raise ValueError(f"not the name of a bucket: {name!r}")
         self.name = name
@@ -142,7 +144,7 @@ class JetStreamBucket:
         self.prefix = f"$KV.{name}."
         self._connection = connection
         self._ttl = ttl
-        self._config = stream_config(name, ttl, history, replicas)
+        self.config = config
         self._prepared: Link | None = None
         self._preparing = asyncio.Lock()
         self._complained = ""
@@ -153,21 +155,39 @@ class JetStreamBucket:
     # What a bucket does
 
     def get(self, key: str) -> Deferred[Entry | None]:
+        """
+        Read what is kept under a key.
+        """
         return self._do(key, lambda link: self._get(link, key))
 
     def create(self, key: str, value: bytes) -> Deferred[int]:
+        """
+        Write where nothing is.
+        """
         return self._do(key, lambda link: self._create(link, key, value))
 
     def update(self, key: str, value: bytes, revision: int) -> Deferred[int]:
+        """
+        Replace a known revision.
+        """
         return self._do(key, lambda link: self._write(link, key, value, {_LAST_SEQUENCE: str(revision)}))
 
     def put(self, key: str, value: bytes) -> Deferred[int]:
+        """
+        Write, whatever was there.
+        """
         return self._do(key, lambda link: self._write(link, key, value, {}))
 
     def delete(self, key: str, revision: int | None = None) -> Deferred[None]:
+        """
+        Delete, and only a known revision if one is given.
+        """
         return self._do(key, lambda link: self._delete(link, key, revision))
 
     def mirror(self, listener: Callable[[Entry], object]) -> Mirror:
+        """
+        Make a copy in memory that follows the bucket once it is started.
+        """
         follower = Follower(self._connection, self, self._ttl)
         return Mirror(follower, listener, self._connection.clock, self._ttl)
 
@@ -260,11 +280,12 @@ class JetStreamBucket:
         try:
             found = await self._find(link)
             if found is None:
-                await self.ask(link, f"STREAM.CREATE.{self.stream}", self._config)
+                await self.ask(link, f"STREAM.CREATE.{self.stream}", self.config)
                 _log.info("made the bucket {name} on NATS", name=self.name)
                 return
         except _ApiError as error:
             if error.number != _NAME_IN_USE:  # else another gateway made it just now
+                self._complain("made", error)
                 raise
             return
         await self._change(link, found)
@@ -277,17 +298,23 @@ class JetStreamBucket:
         return config if isinstance(config, dict) else {}
 
     async def _change(self, link: Link, found: dict[str, Any]) -> None:
-        difference = stream_difference(found, self._config)
+        difference = stream_difference(found, self.config)
         if not difference:
             return
         try:
             await self.ask(link, f"STREAM.UPDATE.{self.stream}", {**found, **difference})
         except _ApiError as error:  # such as more replicas than there are servers: it serves as it is
-            if str(error) != self._complained:
-                self._complained = str(error)
-                _log.warn("the bucket {name} cannot be changed: {why}", name=self.name, why=str(error))
+            self._complain("changed", error)
         else:
             _log.info("changed {what} of the bucket {name}", what=", ".join(difference), name=self.name)
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """
+        Say what cannot be done with the bucket, until it is something else.
+        """
+        if str(error) != self._complained:
+            self._complained = str(error)
+            _log.warn("the bucket {name} cannot be {what}: {why}", name=self.name, what=what, why=str(error))
 
 
 def _check(answer: Mapping[str, Any]) -> None:

@@ -85,6 +85,21 @@ class Tasks:
             await asyncio.wait(others, timeout=timeout)
 
 
+class _Client(Client):
+    """
+    nats-py's client, except that where TLS was asked for it does without it never: it sends no credentials then.
+
+    @ivar encrypted: whether TLS was asked for.
+    """
+
+    encrypted = False
+
+    def _connect_command(self) -> bytes:
+        if self.encrypted and not self._server_info.get("tls_required"):
+            raise nats.errors.Error("nats: the server does without TLS")
+        return super()._connect_command()
+
+
 class Link:
     """
     A connection that stands.
@@ -102,11 +117,12 @@ class Link:
         self.address = ""
         self.lost: Deferred[str] = Deferred()
         self.errors = 0
-        self._client = Client()
+        self._client = _Client()
         self._tasks = tasks
         self._operations = Tasks(tasks.loop)
         self._background = Tasks(tasks.loop)
         self._closed = asyncio.Event()
+        self._stands = False
         self._over = False
         self._complaints: set[str] = set()
         self._reason = ""
@@ -124,6 +140,7 @@ class Link:
         @raise Exception: many kinds; the socket is closed then.
         """
         self.address = address
+        self._client.encrypted = url.startswith(("tls://", "wss://"))
         try:
             await self._client.connect(
                 servers=[url],
@@ -143,6 +160,7 @@ class Link:
         except BaseException:
             await self._dispose()
             raise
+        self._stands = True
         self._tasks.start(self._attend())
 
     async def _attend(self) -> None:
@@ -153,12 +171,12 @@ class Link:
             return
         self._end()
         if not self.lost.called:
-            self.lost.callback(self._reason or "the server closed the connection")
+            self.lost.callback(self._reason or _text(self._client.last_error) or "the server closed the connection")
         await self._dispose()
 
     def _end(self) -> None:
         # In this order: nothing more can be started, and whoever waits hears of it.
-        self._over = True
+        self._over, self._stands = True, False
         self._operations.cancel()
         self._background.cancel()
 
@@ -171,7 +189,7 @@ class Link:
     async def _close(self) -> None:
         if self._over:
             return
-        self._over = True
+        self._over, self._stands = True, False
         self._background.cancel()
         await self._background.wait(DRAIN_TIMEOUT)
         await self._operations.wait(DRAIN_TIMEOUT)
@@ -201,10 +219,10 @@ class Link:
 
     async def _complained(self, error: Exception) -> None:
         self.errors += 1
-        text = str(error)
+        text = _text(error)
         if isinstance(error, nats.errors.UnexpectedEOF | OSError):
-            self._reason = text.removeprefix("nats: ") or type(error).__name__
-        elif text not in self._complaints and len(self._complaints) < _COMPLAINTS and not self._over:
+            self._reason = text
+        elif self._stands and text not in self._complaints and len(self._complaints) < _COMPLAINTS:
             self._complaints.add(text)
             _log.warn("NATS at {address}: {complaint}", address=self.address, complaint=text)
 
@@ -221,17 +239,23 @@ class Link:
 
     # What is done with it
 
-    def run(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+    def run(self, work: Callable[[Link], Coroutine[Any, Any, T]]) -> Deferred[T]:
         """
         Carry out an operation.
 
         @return: its result; L{UnavailableError} when it takes too long, or when the connection is lost before its end.
         """
         if self._over:
-            work.close()
             return fail(UnavailableError("the connection is closed"))
-        task = self._operations.start(_bounded(work))
+        task = self._operations.start(self._bounded(work))
         return Deferred.fromFuture(task).addErrback(self._cancelled)
+
+    async def _bounded(self, work: Callable[[Link], Coroutine[Any, Any, T]]) -> T:
+        try:
+            async with asyncio.timeout(OPERATION_TIMEOUT):
+                return await work(self)
+        except TimeoutError as error:
+            raise UnavailableError("no answer in time") from error
 
     def _cancelled(self, failure: Failure) -> Any:
         failure.trap(asyncio.CancelledError)
@@ -251,8 +275,10 @@ class Link:
         @raise NobodyAnswersError: when nobody listens.
         @raise TooLargeError: when the server would not take it.
         """
-        if len(payload) > self.max_payload:
-            raise TooLargeError(f"{len(payload)} bytes are too many for the server")
+        # The server counts the headers, too, and ends the connection over a byte too many.
+        size = len(payload) + _size(headers)
+        if size > self.max_payload:
+            raise TooLargeError(f"{size} bytes are too many for the server")
         try:
             return await self._client.request(subject, payload, timeout=REQUEST_TIMEOUT, headers=headers)
         except nats.errors.NoRespondersError as error:
@@ -314,12 +340,10 @@ def _current() -> asyncio.Task[Any] | None:
         return None
 
 
-async def _bounded(work: Coroutine[Any, Any, T]) -> T:
-    try:
-        async with asyncio.timeout(OPERATION_TIMEOUT):
-            return await work
-    except TimeoutError as error:
-        raise UnavailableError("no answer in time") from error
+def _size(headers: Mapping[str, str] | None) -> int:
+    if headers is None:
+        return 0
+    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
 
 
 def decode(message: Msg) -> dict[str, Any]:
@@ -335,6 +359,13 @@ def decode(message: Msg) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise UnavailableError("an answer that is not an object")
     return answer
+
+
+def _text(error: Exception | None) -> str:
+    """
+    What nats-py says about an error, without the flourish.
+    """
+    return "" if error is None else str(error).removeprefix("nats: ").strip("'") or type(error).__name__
 
 
 def _abort(client: Client) -> None:

@@ -100,8 +100,6 @@ class CorsPolicy:
         return self._any_method or method in self._methods
 
     def _may_set(self, headers: bytes) -> bool:
-        if not headers:
-            return True
         names = list_members(headers)
         if self._any_header:
             # The asterisk covers every field but this one, which has to be named ("CORS non-wildcard request-header").

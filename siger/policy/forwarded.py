@@ -27,6 +27,7 @@ _VIA_10: Final = b"1.0 " + PSEUDONYM
 _VIA_11: Final = b"1.1 " + PSEUDONYM
 
 _CACHED_PEERS: Final = 4096
+_CACHED_LENGTH: Final = 256
 _MAX_PASSES: Final = 2
 
 _passes = re.compile(rb"(?:^|,)[ \t]*[!-+\--~]+[ \t]+" + PSEUDONYM + rb"(?=[ \t,(]|\Z)", re.IGNORECASE).findall
@@ -55,7 +56,7 @@ class Forwarding:
     The rules of one gateway.
     """
 
-    __slots__ = ("_lines", "_trusted", "_verdicts")
+    __slots__ = ("_elements", "_lines", "_listed", "_trusted", "_verdicts")
 
     def __init__(self, trusted: Sequence[IPv4Network | IPv6Network] = ()) -> None:
         """
@@ -63,6 +64,9 @@ class Forwarding:
         """
         self._trusted = tuple(trusted)
         self._verdicts: dict[bytes, bool] = {}
+        # Whose requests are that came with these values of X-Forwarded-For, and of Forwarded; b"" for the peer's own.
+        self._listed: dict[bytes, bytes] = {}
+        self._elements: dict[bytes, bytes] = {}
         self._lines: dict[tuple[bytes, bytes, bool], bytes] = {}
 
     def trusts(self, address: bytes) -> bool:
@@ -95,8 +99,21 @@ class Forwarding:
         """
         if not self.trusts(peer):
             return peer
-        believed = self._believed(_claimed(owned))
-        return believed[0] if believed else peer
+        listed = owned.get(b"x-forwarded-for")
+        known = self._listed
+        if listed is None:
+            listed = owned.get(b"forwarded")
+            known = self._elements
+            if listed is None:
+                return peer
+        client = known.get(listed)
+        if client is None:
+            client = (self._believed(_claimed(owned)) or [b""])[0]
+            if len(listed) <= _CACHED_LENGTH:
+                if len(known) >= _CACHED_PEERS:
+                    known.clear()
+                known[listed] = client
+        return client or peer
 
     def _believed(self, claimed: list[bytes]) -> list[bytes]:
         # The end of a list of addresses, from the client's on: as far as each was said by a trusted proxy. What is no

@@ -18,6 +18,11 @@ __all__ = ["Identity", "IdentityCache"]
 
 _CAPACITY: Final = 20_000
 
+_MOST_BYTES: Final = 32 * 1024 * 1024
+"""
+Of credentials that are remembered. What they said takes a few times as much, and some issuers say a lot.
+"""
+
 
 class Identity:
     """
@@ -121,13 +126,17 @@ def _escaped(byte: int) -> bytes:
 class IdentityCache:
     """
     Identities by the digest of their credentials; bounded, the least recently used goes first.
+
+    @ivar size: how many bytes of credentials are remembered, by their digests.
     """
 
-    __slots__ = ("_by_token", "_by_user", "_capacity", "_entries", "hits", "misses")
+    __slots__ = ("_by_token", "_by_user", "_capacity", "_entries", "_most_bytes", "hits", "misses", "size")
 
-    def __init__(self, capacity: int = _CAPACITY) -> None:
+    def __init__(self, capacity: int = _CAPACITY, most_bytes: int = _MOST_BYTES) -> None:
         self._capacity = capacity
-        self._entries: dict[bytes, Identity] = {}
+        self._most_bytes = most_bytes
+        self._entries: dict[bytes, tuple[Identity, int]] = {}
+        self.size = 0
         self._by_token: dict[str, set[bytes]] = {}
         self._by_user: dict[str, set[bytes]] = {}
         self.hits = 0
@@ -141,13 +150,16 @@ class IdentityCache:
         What these credentials came to, if that is known and still good.
         """
         digest = sha256(credentials).digest()
-        identity = self._entries.pop(digest, None)
-        if identity is not None:
+        entry = self._entries.get(digest)
+        if entry is not None:
+            identity = entry[0]
             if identity.expires > time():
-                self._entries[digest] = identity
+                # The most recently used comes last.
+                del self._entries[digest]
+                self._entries[digest] = entry
                 self.hits += 1
                 return identity
-            self._forget(digest, identity)
+            self._forget(digest)
         self.misses += 1
         return None
 
@@ -156,13 +168,16 @@ class IdentityCache:
         Remember what these credentials came to.
         """
         digest = sha256(credentials).digest()
-        known = self._entries.pop(digest, None)
+        known = self._entries.get(digest)
         if known is not None:
-            self._forget(digest, known)
-        while len(self._entries) >= self._capacity:
-            oldest = next(iter(self._entries))
-            self._forget(oldest, self._entries.pop(oldest))
-        self._entries[digest] = identity
+            if known[0] is identity:
+                return
+            self._forget(digest)
+        size = len(credentials)
+        while self._entries and (len(self._entries) >= self._capacity or self.size + size > self._most_bytes):
+            self._forget(next(iter(self._entries)))
+        self._entries[digest] = (identity, size)
+        self.size += size
         self._by_token.setdefault(identity.token_id, set()).add(digest)
         self._by_user.setdefault(identity.user_id, set()).add(digest)
 
@@ -178,7 +193,7 @@ class IdentityCache:
         """
         digests = self._by_user.get(user_id)
         if digests is not None:
-            self._drop({digest for digest in digests if self._entries[digest].issued < before})
+            self._drop({digest for digest in digests if self._entries[digest][0].issued < before})
 
     def clear(self) -> None:
         """
@@ -188,9 +203,11 @@ class IdentityCache:
 
     def _drop(self, digests: set[bytes] | None) -> None:
         for digest in list(digests or ()):
-            self._forget(digest, self._entries.pop(digest))
+            self._forget(digest)
 
-    def _forget(self, digest: bytes, identity: Identity) -> None:
+    def _forget(self, digest: bytes) -> None:
+        identity, size = self._entries.pop(digest)
+        self.size -= size
         # Connections may hold on to it: it must look expired to them, so that they ask again.
         identity.expires = 0.0
         for index, key in ((self._by_token, identity.token_id), (self._by_user, identity.user_id)):

@@ -214,6 +214,15 @@ class KeyRingTests(SynchronousTestCase):
         self.assertEqual(ring.find("2026"), secret_key("2026", "o" * 32))
         self.assertEqual(ring.find(None), secret_key("", SECRET))
 
+    def test_named_alone(self) -> None:
+        """
+        With keys that have names no other is needed; then a token that names none is of nobody.
+        """
+        ring = KeyRing.from_settings(Settings(jwt_keys=(JwtKey("a", SECRET),)))
+        self.assertEqual((ring.signing.kid, ring.signing_secret), ("a", SECRET))
+        self.assertIsNone(ring.find(None))
+        self.assertIsNone(ring.find(""))
+
     def test_unknown(self) -> None:
         """
         Row H2: a name that no key has finds nothing, and so does an empty one.

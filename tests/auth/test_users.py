@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import orjson
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -34,20 +34,24 @@ class SlowBucket(MemoryBucket):
     A bucket that answers reads when told.
 
     @ivar reads: who was asked for.
-    @ivar error: what reading ends with, if anything.
+    @ivar leaves: it goes away when it is asked.
+    @ivar odd: what reading ends with, if anything.
     """
 
     def __init__(self) -> None:
         super().__init__("users")
         self.reads: list[str] = []
         self.slow = False
-        self.error: Exception | None = None
+        self.leaves = False
+        self.odd: Exception | None = None
         self._asked: list[tuple[str, Deferred[Entry | None]]] = []
 
     def get(self, key: str) -> Deferred[Entry | None]:
         self.reads.append(key)
-        if self.error is not None:
-            self.available, self.error = False, None
+        if self.leaves:
+            self.available = False
+        if self.odd is not None:
+            return fail(self.odd)
         if not self.slow:
             return super().get(key)
         result: Deferred[Entry | None] = Deferred()
@@ -215,16 +219,34 @@ class AuthenticateTests(UsersTestCase):
 
     def test_asked_meanwhile(self) -> None:
         """
-        Row H11: the store is asked for an unknown name while the hash is computed, once; and when that is done, nobody
-        waits for the store.
+        Row H11: the store is asked while the hash is computed, once, for known and unknown names alike; when the hash
+        is there, nobody waits for the store.
         """
-        self.bucket.slow = self.runner.held = True
-        result = self.users.authenticate("bob", PASSWORD)
-        self.assertEqual((self.bucket.reads, self.runner.computed()), (["bob"], ["verify"]))
-        self.assertNoResult(result)
-        self.runner.release()
-        self.failureResultOf(result, BadCredentialsError)
-        self.bucket.answer()
+        self.register("bob")
+        for name in ("bob", "eve"):
+            self.bucket.reads.clear()
+            self.bucket.slow = self.runner.held = True
+            result = self.users.authenticate(name, "wrong horse")
+            self.assertEqual((self.bucket.reads, self.runner.computed()), ([name], ["verify"]))
+            self.assertNoResult(result)
+            self.runner.release()
+            self.failureResultOf(result, BadCredentialsError)
+            self.bucket.answer()
+
+    def test_changed_elsewhere(self) -> None:
+        """
+        A password that was replaced, and an account that was disabled, at another gateway is no good here, though the
+        store has not told us yet.
+        """
+        self.register("bob")
+        self.register("eve")
+        self.bucket.held = True
+        self.successResultOf(self.others.set_password("bob", "another horse"))
+        self.successResultOf(self.others.set_disabled("eve", True))
+        self.bad("bob", PASSWORD)
+        self.bad("eve", PASSWORD)
+        self.assertEqual(self.users.find("bob"), self.others.find("bob"))
+        self.good("bob", "another horse")
 
     def test_asked_in_time(self) -> None:
         """
@@ -250,14 +272,12 @@ class AuthenticateTests(UsersTestCase):
         self.bucket.answer()
         self.assertEqual(self.good("bob", PASSWORD, self.others), bob)
 
-    def test_known_are_not_asked_for(self) -> None:
+    def test_impossible_are_not_asked_for(self) -> None:
         """
-        For a known name no message is sent, nor for an impossible one.
+        For a name that nobody can have no message is sent: it would make no key.
         """
-        self.register()
-        self.good("bob", PASSWORD)
-        self.bad("bob", "wrong horse")
-        self.bad("..", PASSWORD)
+        for name in ("..", "b", "b*b", "a b c", ">"):
+            self.bad(name, PASSWORD)
         self.assertEqual(self.bucket.reads, [])
 
     def test_outage(self) -> None:
@@ -275,9 +295,17 @@ class AuthenticateTests(UsersTestCase):
         """
         A store that goes away while it is asked makes no difference to the answer.
         """
-        self.bucket.error = UnavailableError("gone")
+        self.bucket.leaves = True
         self.bad("eve", PASSWORD)
         self.assertEqual((self.bucket.reads, self.runner.computed()), (["eve"], ["verify"]))
+
+    def test_store_at_fault(self) -> None:
+        """
+        What nobody expected of the store is logged, and makes no difference either.
+        """
+        self.bucket.odd = ZeroDivisionError()
+        self.bad("eve", PASSWORD)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_broken_record(self) -> None:
         """

@@ -309,7 +309,7 @@ class ChunkedDecoderTests(SynchronousTestCase):
 
     def test_forbidden_trailers(self) -> None:
         """
-        Framing, routing, identity and gateway fields are dropped behind a body, in any spelling: A11, D4.
+        Row D4: framing, routing, identity and gateway fields are dropped behind a body, in any spelling. A11.
         """
         for name in (
             b"Content-Length",

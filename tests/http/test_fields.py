@@ -94,7 +94,7 @@ class ParseTests(SynchronousTestCase):
 
     def test_look_alike_is_dropped(self) -> None:
         """
-        A line whose name only looks like an owned one travels nowhere and says nothing: D4.
+        Row D4: a line whose name only looks like an owned one travels nowhere and says nothing.
         """
         self.assertEqual(parsed(b"X.User-Role: admin"), b"")
         self.assertEqual(parsed(b"X-User.Role: admin"), b"")
@@ -107,7 +107,7 @@ class ParseTests(SynchronousTestCase):
 
     def test_underscore(self) -> None:
         """
-        A name with an underscore is refused: D5.
+        Row D5: a name with an underscore is refused.
         """
         for line in (b"X_A: b", b"Transfer_Encoding: chunked", b"x_user_role: admin"):
             self._refused(line)
@@ -284,7 +284,7 @@ class DropNamedTests(SynchronousTestCase):
 
     def test_hop_by_hop(self) -> None:
         """
-        The fixed list of fields that never travel on is complete: D1.
+        Row D1: the fixed list of fields that never travel on is complete.
         """
         self.assertEqual(
             sorted(HOP_BY_HOP),

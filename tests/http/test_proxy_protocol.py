@@ -316,6 +316,8 @@ class VersionTwoTests(HeaderMixin):
             self.assertRaises(HeaderError, parse_header, bytes(spoilt))
         for length in (0, 3, 5):
             self.refused(block(ADDRESSES4 + extension(3, bytes(length))))
+        start = block(ADDRESSES4, length=20) + b"\x03\0\x05"
+        self.refused(start + b"\0" + crc32c(start + bytes(4)).to_bytes(4, "big"))
 
     def test_crc32c(self) -> None:
         """

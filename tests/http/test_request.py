@@ -330,7 +330,7 @@ class FramingTests(_RefusalMixin, SynchronousTestCase):
 
     def test_look_alikes(self) -> None:
         """
-        Names that a backend could take for framing do not reach it: A20, D5.
+        Row D5: names that a backend could take for framing do not reach it. A20.
         """
         for line in (b"Transfer_Encoding: chunked", b"Content-Length : 5", b"Transfer-Encoding\t: chunked"):
             self.refused(Reason.MALFORMED_REQUEST, b"POST / HTTP/1.1", b"Host: a.test", line)
@@ -429,7 +429,7 @@ class FieldsTests(_RefusalMixin, SynchronousTestCase):
 
     def test_claims_are_dropped(self) -> None:
         """
-        What only a gateway may say about a client does not travel on, in any spelling: D3, D4, D6, D9.
+        Rows D3, D4, D6 and D9: what only a gateway may say about a client does not travel on, in any spelling.
         """
         for name in (
             b"X-User-Id",
@@ -458,14 +458,14 @@ class FieldsTests(_RefusalMixin, SynchronousTestCase):
 
     def test_claims_with_underscores(self) -> None:
         """
-        With underscores they are refused: D5.
+        Rows D4 and D5: with underscores they are refused.
         """
         for name in (b"X_User_Id", b"x_forwarded_for", b"X-User_Id"):
             self.refused(Reason.MALFORMED_REQUEST, b"GET / HTTP/1.1", b"Host: a.test", name + b": b")
 
     def test_hop_by_hop(self) -> None:
         """
-        Fields of this connection end here, named by Connection or not: D1.
+        Row D1: fields of this connection end here, named by Connection or not.
         """
         for name in sorted(HOP_BY_HOP - {b"transfer-encoding"}):
             self.assertEqual(parse_fields(b"Host: a.test", name + b": a", b"X-A: b").relay, b"X-A: b\r\n", name)
@@ -571,14 +571,14 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_named(self) -> None:
         """
-        What it names ends here, on whichever side of it the line is: D1.
+        Row D1: what it names ends here, on whichever side of it the line is.
         """
         fields = parse_fields(b"X-A: 1", b"Connection: x-a, X-B", b"x-b: 2", b"X-C: 3", b"X-A: 4")
         self.assertEqual(fields.relay, b"X-C: 3\r\n")
 
     def test_protected(self) -> None:
         """
-        What decisions rest on cannot be named away: D2.
+        Row D2: what decisions rest on cannot be named away.
         """
         lines = (b"Host: a.test", b"Content-Length: 5", b"Authorization: b", b"Cookie: c=d", b"Content-Type: e/f")
         connection = b"Connection: close, host, content-length, transfer-encoding, authorization, cookie, content-type"
@@ -589,7 +589,7 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_claims_cannot_be_restored(self) -> None:
         """
-        Naming a claim changes nothing: it is dropped, and what the gateway says is not: D2.
+        Row D2: naming a claim changes nothing: it is dropped, and what the gateway says is not.
         """
         fields = parse_fields(b"Host: a.test", b"Connection: x-forwarded-for, x-user-id", b"X-Forwarded-For: 1.2.3.4")
         self.assertEqual(fields.relay, b"")

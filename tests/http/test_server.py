@@ -337,8 +337,8 @@ class AnnouncedProtocolTests(SynchronousTestCase):
             door = Door()
             protocol = door.connect(data)
             self.assertTrue(door.transport.aborted, data)
-            lose(protocol)
             protocol.dataReceived(ANNOUNCED + get())
+            lose(protocol)
             self.assertEqual((door.transport.written, door.peers, door.factory.unannounced), (b"", [], 1))
             self.assertEqual((door.context.channels, door.factory.accepted), (set(), 1))
 
@@ -372,6 +372,16 @@ class AnnouncedProtocolTests(SynchronousTestCase):
             door = Door()
             door.connect(ANNOUNCED + get(), host)
             self.assertEqual(door.peers, [b"192.0.2.7"], host)
+
+    def test_no_address(self) -> None:
+        """
+        Who has no address is in no network.
+        """
+        door = Door(("0.0.0.0/0", "::/0"))
+        protocol: Any = door.factory.buildProtocol(UNIXAddress("/nowhere"))
+        protocol.makeConnection(FakeTransport())
+        protocol.dataReceived(get())
+        self.assertEqual(door.peers, [b""])
 
     def test_late(self) -> None:
         """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,9 +27,10 @@ from nats.js.errors import NotFoundError
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from siger.messaging.embedded import EmbeddedServer, EmbeddedServerError, client_url
+from tests.integration.gateway_process import GatewayProcess, echo_config
 
 T = TypeVar("T")
 
@@ -353,3 +357,61 @@ class GatewayProcessTests(TestCase):
         await deferLater(reactor, 0.3)
         await put(self.url, "a")
         self.assertEqual(os.getsid(self.server), self.server)
+
+
+class GatewayTests(SynchronousTestCase):
+    """
+    A gateway with C{nats_address: embedded}, as it is launched.
+    """
+
+    def setUp(self) -> None:
+        """
+        A gateway and its server.
+        """
+        self.gateway = GatewayProcess(echo_config(nats_address="embedded"))
+        self.addCleanup(self.gateway.kill)
+        self.gateway.start()
+        self.path = self.gateway.directory / "data" / "nats"
+        self.server = server_over(self.path)
+
+    def register(self, name: str) -> int:
+        """
+        Make an account.
+
+        @return: the status of the answer.
+        """
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.gateway.port}/auth/register",
+            json.dumps({"username": name, "password": "correct horse battery"}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    def test_killed_server(self) -> None:
+        """
+        When its server is killed, the gateway has it back within moments, with the accounts. Its log shows no password.
+        """
+        self.assertEqual(self.register("before"), 201)
+        first = client_url(self.path) or ""
+        os.kill(self.server, signal.SIGKILL)
+        self.gateway.wait_until(lambda: self.register("after") == 201, "connected again", 10)
+        self.assertEqual(self.register("before"), 409)
+        for url in (first, client_url(self.path) or ""):
+            self.assertEqual(len(url[13:56]), 43)
+            self.assertNotIn(url[13:56], self.gateway.output())
+
+    def test_terminated(self) -> None:
+        """
+        When the gateway has stopped, so has its server, in good order.
+        """
+        self.gateway.signal(signal.SIGTERM)
+        self.assertEqual(self.gateway.wait(20), 0)
+        self.assertFalse(is_nats_server(self.server))
+        self.assertIs(client_url(self.path), None)
+        levels = {json.loads(line)["level"] for line in self.gateway.output().splitlines()}
+        self.assertFalse(levels & {"error", "critical"}, self.gateway.output())

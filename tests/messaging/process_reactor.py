@@ -44,12 +44,13 @@ class RecordedProcess:
         """
         self.prints(f"[7] [INF] Listening for client connections on 127.0.0.1:{port}\n")
 
-    def ends(self, status: int = 1) -> None:
+    def ends(self, status: int = 1, signal: int | None = None) -> None:
         """
-        It ends.
+        It ends, by itself or by a signal.
         """
         self.alive = False
-        reason = ProcessTerminated(status) if status else ProcessDone(0)
+        failed = status or signal
+        reason = ProcessTerminated(None if signal else status, signal) if failed else ProcessDone(0)
         self._protocol.processEnded(Failure(reason))
 
     def signalProcess(self, name: str) -> None:

@@ -235,7 +235,7 @@ class RestartTests(Case):
         It is started again after a moment, on the same port and with another password.
         """
         first = self.running(4001)
-        self.process.ends(9)
+        self.process.ends(signal=9)
         self.assertEqual(self.server.describe(), "waiting")
         self.reactor.advance(0.2)
         self.assertEqual((len(self.reactor.processes), self.server.restarts), (2, 1))
@@ -247,18 +247,19 @@ class RestartTests(Case):
 
     def test_url_first(self) -> None:
         """
-        The new password is known before the server listens, so that no client comes with the old one; and it is told
-        once.
+        The new password is told before the server listens, so that no client comes with the old one; and again when it
+        does, so that none waits longer than it has to.
         """
         self.running(4001)
         self.process.ends()
-        states: list[str] = []
-        self.server.on_url(lambda _: states.append(self.server.describe()))
+        told: list[tuple[str, str]] = []
+        self.server.on_url(lambda url: told.append((self.server.describe(), url)))
         self.reactor.advance(0.2)
-        self.assertEqual(states, ["starting"])
-        self.assertEqual(client_url(self.path), self.server.url)
+        url = self.server.url
+        self.assertEqual(told, [("starting", url)])
+        self.assertEqual(client_url(self.path), url)
         self.process.listens(4001)
-        self.assertEqual(states, ["starting"])
+        self.assertEqual(told, [("starting", url), ("running", url)])
 
     def test_port_taken(self) -> None:
         """
@@ -354,11 +355,13 @@ class RestartTests(Case):
         Its death is an error in the log.
         """
         self.running()
-        events = self.events()
-        self.process.ends(3)
-        (event,) = [event for event in events if event["log_level"].name == "error"]
-        self.assertIn("the embedded nats-server died", formatEvent(event))
-        self.assertEqual(event["log_namespace"], "siger.messaging")
+        for end, how in [({"status": 3}, "ended with status 3"), ({"signal": 9}, "was killed by signal 9")]:
+            events = self.events()
+            self.process.ends(**end)
+            (event,) = [event for event in events if event["log_level"].name == "error"]
+            self.assertEqual(formatEvent(event), f"the embedded nats-server {how}")
+            self.assertEqual(event["log_namespace"], "siger.messaging")
+            self.reactor.advance(0.4)
 
 
 class StopTests(Case):

@@ -173,6 +173,26 @@ class ClientTests(SynchronousTestCase):
         both = {b"forwarded": b"for=6.6.6.6", b"x-forwarded-for": b"1.2.3.4"}
         self.assertEqual(rules.client(PROXY, both), b"1.2.3.4")
 
+    def test_bounded(self) -> None:
+        """
+        Clients stay right, and what is kept of them bounded, however many there were, and however long their lists:
+        F12.
+        """
+        rules = behind_proxies()
+        for number in range(9000):
+            client = b"192.0.%d.%d" % divmod(number, 256)
+            for owned in (xff(client), {b"forwarded": b"for=" + client}):
+                self.assertEqual(rules.client(PROXY, owned), client)
+            self.assertLessEqual(kept(rules), 4096)
+        for _ in range(2):
+            self.assertEqual(rules.client(PROXY, xff(b"6.6.6.6, " * 100 + b"1.2.3.4")), b"1.2.3.4")
+            self.assertEqual(rules.client(PROXY, xff(b"1.2.3.4")), b"1.2.3.4")
+            self.assertEqual(rules.client(PROXY, {b"forwarded": b"1.2.3.4"}), PROXY)
+            self.assertEqual(rules.client(b"10.0.0.9", {b"forwarded": b"1.2.3.4"}), b"10.0.0.9")
+            self.assertEqual(rules.client(PROXY, xff(b"for=1.2.3.4")), PROXY)
+        tables = [each for each in gc.get_referents(rules) if isinstance(each, dict)]
+        self.assertLessEqual(max(len(key) for table in tables for key in table), 256)
+
     def test_normal_form(self) -> None:
         """
         Row D3: one client has one text, however a proxy writes it: limits and logs go by it.
@@ -400,7 +420,7 @@ class LinesTests(SynchronousTestCase):
             (b'for=1.2.3.4;PROTO="HTTPS";Host="b.test:81", for=10.0.0.2;proto=http', b"https", b"b.test:81", b"81"),
             (b"for=6.6.6.6;proto=https;host=evil.test, for=1.2.3.4", b"http", b"a.test", b"80"),
             (b"for=_hidden;proto=https;host=b.test", b"https", b"b.test", b"443"),
-            (b"for=1.2.3.4;proto=ftp;host=b/test", b"http", b"a.test", b"80"),
+            (b"for=1.2.3.4;proto=ftp;host=b..test", b"http", b"a.test", b"80"),
             (b"for=1.2.3.4;proto=https;proto=https", b"http", b"a.test", b"80"),
             (b'for=1.2.3.4;host="a,for=6.6.6.6"', b"http", b"a.test", b"80"),
             (b'for=1.2.3.4;proto=https;host="', b"http", b"a.test", b"80"),

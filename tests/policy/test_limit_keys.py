@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.http.request import RequestHead, RequestParser
+from siger.policy import limit_keys
 from siger.policy.forwarded import Forwarding
 from siger.policy.identity import Identity
 from siger.policy.limit_keys import address_key, make_key, needs_identity
@@ -115,9 +116,9 @@ class AddressKeyTests(SynchronousTestCase):
         """
         Addresses may be many; what is remembered of them is bounded, and the answers stay right.
         """
-        for number in range(10_000):
-            client = b"2001:db8:%x::1" % number
-            self.assertEqual(address_key(client), b"2001:db8:%x::/64" % number if number else b"2001:db8::/64")
+        for number in range(1, 10_000):
+            self.assertEqual(address_key(b"2001:db8:%x::1" % number), b"2001:db8:%x::/64" % number)
+        self.assertLessEqual(len(limit_keys._networks), 4096)
 
 
 class NeedsIdentityTests(SynchronousTestCase):
@@ -217,6 +218,14 @@ class MakeKeyTests(SynchronousTestCase):
         self.assertEqual(tenant({"a": 1, "b": [2]}), tenant({"b": [2], "a": 1}))
         self.assertEqual(tenant("acme"), key("claim:tenant", identity=who("2", {"tenant": "acme"}), client=b"::1"))
 
+    def test_long_claims(self) -> None:
+        """
+        Long ones too are compared with their type.
+        """
+        digits = "1" * 100
+        keys = {key("claim:tenant", identity=who(claims={"tenant": value})) for value in (digits, int(digits))}
+        self.assertEqual(len(keys), 2)
+
     def test_odd_claims(self) -> None:
         """
         No text that a token can hold is too odd: halves of surrogate pairs, controls, any length.
@@ -288,6 +297,20 @@ class MakeKeyTests(SynchronousTestCase):
         """
         for parts in ((), ("ip",), ("client_ip", "cookie:x"), ("header:",), ("claim",), ("",)):
             self.assertRaises(ValueError, make_key, parts)
+
+    def test_separators(self) -> None:
+        """
+        Row I1: a value that holds what stands between parts does not pass for two.
+        """
+        for first, second in (
+            (("a\0=b", "c"), ("a", "b\0=c")),
+            (("a\0", "c"), ("a", "\0c")),
+            (("a\0~1", "c"), ("a", "1\0=c")),
+        ):
+            keys = {
+                key("user", "claim:tenant", identity=who(name, {"tenant": value})) for name, value in (first, second)
+            }
+            self.assertEqual(len(keys), 2)
 
     @properties
     @given(

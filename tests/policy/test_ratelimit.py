@@ -341,6 +341,20 @@ class MemoryTests(SynchronousTestCase):
             time.now += MILLISECOND
         self.assertLess(len(limiter), 50)
 
+    def test_full_at_this_moment(self) -> None:
+        """
+        A bucket that is full again just now gives way as well.
+        """
+        time = Time()
+        limiter = Limiter("test", limit(1, 2), time)
+        limiter.admit(b"a")
+        time.now = SECOND - 1
+        limiter.admit(b"b")
+        self.assertEqual(len(limiter), 2)
+        time.now = SECOND
+        limiter.admit(b"c")
+        self.assertEqual(len(limiter), 2)
+
     def test_full_ones_go_first(self) -> None:
         """
         Row I2: where there is no room, a full bucket goes, and none that has something missing.

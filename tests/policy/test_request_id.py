@@ -60,7 +60,7 @@ class TakeTests(SynchronousTestCase):
 
     def test_claimed(self) -> None:
         """
-        A client's own id is taken if it is 8 to 64 letters, digits, dots, hyphens and underscores: D7.
+        Row D7: a client's own id is taken if it is 8 to 64 letters, digits, dots, hyphens and underscores.
         """
         for claimed in (b"12345678", b"a.B-c_9Z", b"a" * 64):
             self.assertEqual(self.ids.take(claimed), claimed)

@@ -117,7 +117,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_claims(self) -> None:
         """
-        What the client claims about itself is replaced by what is known: D3, D4, D6, D9.
+        Rows D3, D4, D6 and D9: what the client claims about itself is replaced by what is known.
         """
         lines = lines_of(
             forward(
@@ -142,7 +142,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_hop_by_hop(self) -> None:
         """
-        Fields of the client's connection are not the instance's: D1.
+        Row D1: fields of the client's connection are not the instance's.
         """
         lines = (b"Host: a.test", b"Connection: keep-alive, x-a", b"X-A: b", b"Keep-Alive: 5", b"TE: trailers")
         upgrade = (b"Upgrade: h2c", b"HTTP2-Settings: a", b"Proxy-Authorization: b")
@@ -182,7 +182,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_authorization(self) -> None:
         """
-        Credentials are passed on only where configuration says so: D10.
+        Row D10: credentials are passed on only where configuration says so.
         """
         head = (b"GET / HTTP/1.1", b"Host: a.test", b"X-A: b", b"authorization: Bearer c", b"X-D: e")
         lines = lines_of(forward(parse(*head)))
@@ -192,7 +192,7 @@ class RequestHeadTests(SynchronousTestCase):
 
     def test_max_forwards(self) -> None:
         """
-        There is one hop less to go; what is no number is not passed on: D8.
+        Row D8: there is one hop less to go; what is no number is not passed on.
         """
         for value, left in ((b"3", b"2"), (b"1", b"0"), (b"0", b"0"), (b"007", b"6"), (b"-1", None), (b"x", None)):
             head = parse(b"OPTIONS / HTTP/1.1", b"Host: a.test", b"max-forwards: " + value, b"X-A: b")
@@ -236,7 +236,7 @@ class RepetitionTests(SynchronousTestCase):
 
     def test_other_service(self) -> None:
         """
-        Another service gets what is right for it: D10.
+        Row D10: another service gets what is right for it.
         """
         trusting, other = ServiceSettings(name="a"), ServiceSettings(name="b", forward_authorization=False)
         for _ in range(2):
