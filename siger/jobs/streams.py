@@ -1,5 +1,5 @@
 """
-Where jobs are on NATS: streams, consumers, subjects and buckets, as plain data in the form of JetStream's own interface.
+Where jobs are on NATS: streams, consumers, subjects and buckets, as plain data in the form that JetStream itself takes.
 
 Gateways and workers make them, whoever comes first, so both read this and nothing here needs either.
 

@@ -27,6 +27,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from siger.messaging.errors import NobodyAnswersError, TooLargeError, UnavailableError
+from siger.messaging.pipeline import Pipeline
 
 __all__ = ["Link", "Tasks"]
 
@@ -108,6 +109,7 @@ class Link:
     @ivar lost: fires with the reason once the connection is no more, unless it was closed here.
     @ivar discovered: further servers of the cluster, as C{host:port}.
     @ivar errors: what the client complained about so far.
+    @ivar pipeline: for questions that have to cost little.
     """
 
     def __init__(self, tasks: Tasks) -> None:
@@ -118,6 +120,7 @@ class Link:
         self.lost: Deferred[str] = Deferred()
         self.errors = 0
         self._client = _Client()
+        self.pipeline = Pipeline(self._client)
         self._tasks = tasks
         self._operations = Tasks(tasks.loop)
         self._background = Tasks(tasks.loop)
@@ -154,6 +157,7 @@ class Link:
             )
             if not self._client.is_connected:  # it also returns when the server's first answer was neither yes nor no
                 raise nats.errors.Error("nats: no answer to CONNECT")
+            await self.pipeline.open()
         except nats.errors.NoServersError as error:  # what happened was said to error_cb
             await self._dispose()
             raise ConnectionError(self._reason or "cannot be reached") from error
@@ -179,6 +183,7 @@ class Link:
         self._over, self._stands = True, False
         self._operations.cancel()
         self._background.cancel()
+        self.pipeline.close("the connection was lost")
 
     def close(self) -> Deferred[None]:
         """
@@ -193,7 +198,9 @@ class Link:
         self._background.cancel()
         await self._background.wait(DRAIN_TIMEOUT)
         await self._operations.wait(DRAIN_TIMEOUT)
+        await self.pipeline.drain(DRAIN_TIMEOUT)
         self._operations.cancel()
+        self.pipeline.close("the connection is closed")
         with contextlib.suppress(Exception):  # it may be lost at any moment
             await self._client.flush(timeout=CLOSE_TIMEOUT)  # type: ignore[arg-type]
         closing = self._tasks.start(self._client.close())
