@@ -1,5 +1,5 @@
 """
-The gateway's accounts: who there is, whose tokens are believed, and the store that all gateways share them in.
+The gateway's accounts: who there is, and whose tokens are believed.
 
 Without NATS the gateway runs all the same: tokens are verified with what is configured, and only what needs the store
 (accounts, and the end of a token before its time) says that it cannot be had. When the store goes away, everything that
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,20 +23,14 @@ from siger.auth.passwords import Hasher
 from siger.auth.revocation import BUCKET, Revocations, longest_lifetime
 from siger.auth.tokens import Minter, Verifier
 from siger.auth.users import Users
-from siger.messaging.absent import AbsentBucket
-from siger.messaging.connection import NatsConnection
-from siger.messaging.embedded import EmbeddedServer
 from siger.policy.identity import IdentityCache
 
 if TYPE_CHECKING:
     from siger.config.settings import Settings
-    from siger.messaging.bucket import Bucket
     from siger.observe.metrics import Metrics, Reading
+    from siger.store import Store
 
-__all__ = ["EMBEDDED", "Accounts"]
-
-EMBEDDED: Final = "embedded"
-"""What C{nats_address} says for a server of the gateway's own."""
+__all__ = ["Accounts"]
 
 _MINUTE: Final = 60
 _SEED_AGAIN: Final = 2.0
@@ -53,15 +47,17 @@ class Accounts:
 
     log = Logger(namespace="siger.auth")
 
-    def __init__(self, reactor: Any, settings: Settings) -> None:
+    def __init__(self, reactor: Any, settings: Settings, store: Store) -> None:
+        """
+        @param store: where all gateways keep the accounts.
+        """
         self._reactor = reactor
         self._settings = settings
-        self._server: EmbeddedServer | None = None
-        self._nats = self._make_connection()
+        self._store = store
         self._cache = IdentityCache()
         self._hasher = Hasher(reactor)
-        self.users = Users(self._bucket("users"), self._hasher, roles=settings.roles)
-        self._revocations = Revocations(self._bucket(BUCKET, ttl=longest_lifetime(settings)), self._cache)
+        self.users = Users(store.bucket("users"), self._hasher, roles=settings.roles)
+        self._revocations = Revocations(store.bucket(BUCKET, ttl=longest_lifetime(settings)), self._cache)
         keys = KeyRing.from_settings(settings)
         issuers = [Issuer(each, settings.roles, reactor) for each in settings.issuers]
         self.authenticate = Authenticator(
@@ -75,26 +71,6 @@ class Accounts:
             settings.registration,
         )
 
-    def _make_connection(self) -> NatsConnection | None:
-        address = self._settings.nats_address
-        if not address:
-            return None
-        if address != EMBEDDED:
-            return NatsConnection(self._reactor, _urls(address), self._settings.nats)
-        self._server = EmbeddedServer(self._reactor, self._settings.data_dir / "nats")
-        connection = NatsConnection(self._reactor, (), self._settings.nats)
-        self._server.on_url(lambda url: connection.set_servers((url,)))
-        return connection
-
-    def _bucket(self, name: str, ttl: float = 0) -> Bucket:
-        return AbsentBucket(name) if self._nats is None else self._nats.bucket(name, ttl=ttl)
-
-    def describe(self) -> str:
-        """
-        How the store is, in a word or two.
-        """
-        return "none" if self._nats is None else self._nats.describe()
-
     def expose(self, metrics: Metrics) -> None:
         """
         Show it among the metrics.
@@ -105,12 +81,6 @@ class Accounts:
             "siger_verified_tokens", "Tokens whose verification is remembered", lambda: float(len(self._cache))
         )
         metrics.counter("siger_token_refusals_total", "Tokens refused, by cause", lambda: _by_cause(failures))
-        nats = self._nats
-        if nats is not None:
-            metrics.gauge("siger_nats_connected", "Whether NATS answers", lambda: float(nats.connected))
-            metrics.counter(
-                "siger_nats_reconnects_total", "Connections to NATS regained", lambda: float(nats.reconnects)
-            )
 
     # Starting and stopping.
 
@@ -118,26 +88,19 @@ class Accounts:
         """
         Fire when everything in the store has been read, or at once without one.
         """
-        if self._nats is None:
+        if self._store.connection is None:
             return succeed(None)
         return gatherResults([self.users.when_current(), self._revocations.when_current()])
 
     def start(self) -> None:
         """
-        Look for the store, and follow what is in it. Nothing waits for it.
+        Follow what is in the store. Nothing waits for it.
         """
-        if self._server is not None:
-            self._server.start().addErrback(self._no_server)
-        if self._nats is not None:
-            self._nats.start()
         self.users.start()
         self._revocations.start()
         self.authenticate.start()
         if self._settings.seed_users:
             self.users.when_current().addCallback(lambda _: self._seed())
-
-    def _no_server(self, failure: Failure) -> None:
-        self.log.error("no accounts: {problem}", problem=failure.getErrorMessage())
 
     def _seed(self) -> None:
         def again(failure: Failure) -> None:
@@ -148,21 +111,12 @@ class Accounts:
 
     def stop(self) -> Deferred[Any]:
         """
-        Let go of the store, and end the server that is the gateway's own.
+        Follow it no longer.
         """
         self.authenticate.stop()
         self.users.stop()
         self._revocations.stop()
-        stopped = self._hasher.stop()
-        gone = succeed(None) if self._nats is None else self._nats.stop()
-        return DeferredList([stopped, gone], consumeErrors=True).addCallback(lambda _: self._stop_server())
-
-    def _stop_server(self) -> Deferred[None] | None:
-        return None if self._server is None else self._server.stop()
-
-
-def _urls(address: str) -> list[str]:
-    return [part if "://" in part else f"nats://{part}" for part in address.split(",")]
+        return self._hasher.stop()
 
 
 def _by_cause(failures: dict[str, int]) -> Reading:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from twisted.application.service import Service as TwistedService
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -42,7 +42,9 @@ from siger.policy.forwarded import Forwarding
 from siger.policy.rules import RuleBook
 from siger.proxy.exchange import ProxyContext
 from siger.proxy.pool import Pool
+from siger.queue import Queue
 from siger.routing import RouteTable
+from siger.store import Store
 from siger.vitals import Vitals, expose
 
 __all__ = ["Gateway"]
@@ -75,7 +77,9 @@ class Gateway(TwistedService):
         self._deadlines = Deadlines(reactor)
         self._response_parser = ResponseParser()
         self._book = RuleBook(settings)
-        self._accounts = self._make_accounts()
+        self._store = self._make_store()
+        self._accounts = Accounts(reactor, settings, self._store)
+        self._queue = Queue(reactor, settings, self._store)
         self.catalogue = Catalogue(self._make_service)
         self.front_door = self._make_front_door()
         self._channels = ChannelContext(self.front_door, settings.limits, self._deadlines)
@@ -85,20 +89,21 @@ class Gateway(TwistedService):
         self._watchdog = Watchdog(reactor)
         self._watchdog.show(self._metrics)
         expose(self._metrics, self.catalogue, self._factory, self._access_log, self._book)
-        self._accounts.expose(self._metrics)
+        for part in (self._store, self._accounts, self._queue):
+            part.expose(self._metrics)
 
-    def _make_accounts(self) -> Accounts:
-        accounts = Accounts(self._reactor, self.settings)
+    def _make_store(self) -> Store:
+        store = Store(self._reactor, self.settings)
         if self.settings.nats_address:
-            self.vitals.watch("nats", accounts.describe)
-        return accounts
+            self.vitals.watch("nats", store.describe)
+        return store
 
     def _make_front_door(self) -> FrontDoor:
         context = ProxyContext(self._observer, Forwarding(self.settings.trusted_proxies), self._make_pool)
         self._metrics = Metrics(self._observer)
         admin = AdminApp(self.vitals, self._metrics, lambda: self._figures())
         limit = self.settings.limits.local_body
-        own = OwnEndpoints(self._reactor, self._observer, admin, self._accounts.app, limit)
+        own = OwnEndpoints(self._reactor, self._observer, admin, self._accounts.app, self._queue.app, limit)
         return FrontDoor(
             self.catalogue.services,
             RouteTable(self.settings.routes),
@@ -158,7 +163,9 @@ class Gateway(TwistedService):
         self.catalogue.guard.listeners = frozenset({(self.settings.listen.host, host.port)})
         publish_static(self.settings, self.catalogue)
         self._watchdog.start()
+        self._store.start()
         self._accounts.start()
+        self._queue.start()
         self.log.info("listening on {host}:{port}", host=host.host, port=host.port)
         self._become_ready()
 
@@ -166,7 +173,7 @@ class Gateway(TwistedService):
         # A gateway that has just started waits for Consul and NATS, so that it is sent nothing that it does not know
         # yet, and believes no token that was revoked; but not for long: what is configured can be served without.
         self._waiting = self._reactor.callLater(_FIRST_SYNC_SECONDS, self._ready)
-        known = [self._accounts.first_sync()]
+        known = [self._accounts.first_sync(), self._queue.first_sync()]
         if self._membership is not None:
             known.append(self._membership.first_sync)
             self._membership.start(self.address.port)
@@ -199,6 +206,7 @@ class Gateway(TwistedService):
         self.log.info("draining for at most {seconds} seconds", seconds=seconds)
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()
+        self._queue.drain()
         left = succeed(None) if self._membership is None else self._membership.leave()
         closed = maybeDeferred(self._port.stopListening)
         drained = drain(self._reactor, self._channels, seconds)
@@ -214,4 +222,6 @@ class Gateway(TwistedService):
         if self._access_log is not None:
             self._access_log.stop()
         left = succeed(None) if self._membership is None else self._membership.stop()
-        return gatherResults([left, self._accounts.stop()]).addCallback(lambda _: self.log.info("stopped"))
+        ended = DeferredList([left, self._queue.stop(), self._accounts.stop()], consumeErrors=True)
+        # The store goes last: what was begun needs it to end.
+        return ended.addCallback(lambda _: self._store.stop()).addCallback(lambda _: self.log.info("stopped"))
