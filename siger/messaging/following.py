@@ -19,8 +19,7 @@ from twisted.logger import Logger
 
 from siger.messaging.errors import MessagingError, UnavailableError
 from siger.messaging.link import Link
-from siger.messaging.mirror import Mirror
-from siger.messaging.telling import Change, FlowControl, GapError, Heartbeat, Telling, interpret
+from siger.messaging.telling import Change, FlowControl, GapError, Heartbeat, Telling, Told, interpret
 
 __all__ = ["Connected", "Consumer", "Followed", "Follower"]
 
@@ -36,6 +35,8 @@ ABANDONED: Final = 30
 #: Seconds of the first and of the longest pause before it is tried again.
 FIRST: Final = 0.1
 LONGEST: Final = 5.0
+#: The policy by which the last message of each subject is told, and then what happens.
+EVERYTHING: Final = "last_per_subject"
 _SECOND: Final = 1_000_000_000
 
 
@@ -74,16 +75,25 @@ class Connected(Protocol):
 
 class Follower:
     """
-    Tells one mirror, over one connection after another.
+    Tells one mirror, or whoever listens like one, over one connection after another.
 
     @ivar restarts: how often it had to begin again without the connection being lost.
     """
 
-    def __init__(self, connection: Connected, bucket: Followed, ttl: float, heartbeat: float = HEARTBEAT) -> None:
+    def __init__(
+        self,
+        connection: Connected,
+        bucket: Followed,
+        ttl: float,
+        heartbeat: float = HEARTBEAT,
+        policy: str = EVERYTHING,
+    ) -> None:
         """
         @param ttl: seconds that a record of the bucket lives; 0: for ever.
         @param heartbeat: seconds between the server's heartbeats.
+        @param policy: what is told first: L{EVERYTHING}, or C{new} for nothing.
         """
+        self._policy = policy
         self.restarts = 0
         self._heartbeat = heartbeat
         self._connection = connection
@@ -93,14 +103,14 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] | None = None
 
-    def watch(self, mirror: Mirror) -> None:
+    def watch(self, mirror: Told) -> None:
         """
         Begin to tell, now or when there is a connection.
         """
         self._forget = self._connection.on_state(lambda _state: self._connected(mirror))
         self._connected(mirror)
 
-    def unwatch(self, mirror: Mirror) -> None:
+    def unwatch(self, mirror: Told) -> None:
         """
         Tell no more.
         """
@@ -114,7 +124,7 @@ class Follower:
         if task is not None:
             task.cancel()
 
-    def _connected(self, mirror: Mirror) -> None:
+    def _connected(self, mirror: Told) -> None:
         self._cancel()
         link = self._connection.link
         if link is None:
@@ -122,7 +132,7 @@ class Follower:
         else:
             self._task = link.spawn(self._follow(link, mirror))
 
-    async def _follow(self, link: Link, mirror: Mirror) -> None:
+    async def _follow(self, link: Link, mirror: Told) -> None:
         failures = 0
         while True:
             began = time.monotonic()
@@ -137,11 +147,11 @@ class Follower:
             failures = 0 if time.monotonic() - began > LONGEST else failures + 1
             await asyncio.sleep(min(LONGEST, FIRST * 2.0 ** min(failures, 16)) * self._random.uniform(0.5, 1.0))
 
-    async def _tell(self, link: Link, mirror: Mirror) -> None:
+    async def _tell(self, link: Link, mirror: Told) -> None:
         """
         Tell everything, and then what happens, until something is lost.
         """
-        consumer = Consumer(link, self._bucket, Telling(mirror, self._ttl), self._heartbeat)
+        consumer = Consumer(link, self._bucket, Telling(mirror, self._ttl), self._heartbeat, self._policy)
         try:
             await consumer.start()
             await consumer.attend()
@@ -154,11 +164,12 @@ class Consumer:
     A consumer on the server and the subscription that it sends to.
     """
 
-    def __init__(self, link: Link, bucket: Followed, telling: Telling, heartbeat: float) -> None:
+    def __init__(self, link: Link, bucket: Followed, telling: Telling, heartbeat: float, policy: str) -> None:
         self._link = link
         self._bucket = bucket
         self._telling = telling
         self._heartbeat = heartbeat
+        self._policy = policy
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._heard = time.monotonic()
         self._subscription: Any = None
@@ -179,7 +190,7 @@ class Consumer:
     def _config(self, inbox: str) -> dict[str, Any]:
         return {
             "deliver_subject": inbox,
-            "deliver_policy": "last_per_subject",
+            "deliver_policy": self._policy,
             "filter_subject": f"{self._bucket.prefix}>",
             "ack_policy": "none",
             "replay_policy": "instant",

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import frozen
 from nats.aio.msg import Msg
 from nats.errors import NotJSMessageError
 
 from siger.messaging.errors import UnavailableError
-from siger.messaging.mirror import Entry, Mirror
+from siger.messaging.mirror import Entry
 
-__all__ = ["Change", "FlowControl", "GapError", "Heartbeat", "Telling", "interpret", "is_deletion"]
+__all__ = ["Change", "FlowControl", "GapError", "Heartbeat", "Telling", "Told", "interpret", "is_deletion"]
 
 _OPERATION: Final = "KV-Operation"
 _MARKER: Final = "Nats-Marker-Reason"
@@ -28,6 +28,32 @@ _LAST_CONSUMER: Final = "Nats-Last-Consumer"
 _STALLED: Final = "Nats-Consumer-Stalled"
 _STATUS: Final = "Status"
 _CONTROL: Final = "100"
+
+
+class Told(Protocol):
+    """
+    What is told: a L{Mirror<siger.messaging.mirror.Mirror>} takes all of it in.
+    """
+
+    def begin(self) -> None:
+        """
+        Everything is told from the beginning.
+        """
+
+    def received(self, entry: Entry, expires_in: float | None = None) -> None:
+        """
+        Something changed.
+        """
+
+    def complete(self) -> None:
+        """
+        Everything has been told.
+        """
+
+    def lost(self) -> None:
+        """
+        Nothing can be told for now.
+        """
 
 
 class GapError(Exception):
@@ -116,7 +142,7 @@ class Telling:
     Tells what one consumer sends.
     """
 
-    def __init__(self, mirror: Mirror, ttl: float = 0.0, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, mirror: Told, ttl: float = 0.0, now: Callable[[], float] = time.time) -> None:
         """
         @param ttl: seconds that a record lives; 0: for ever.
         @param now: the wall clock, as the server's times are of one.
