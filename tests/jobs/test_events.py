@@ -279,6 +279,29 @@ class LifeTests(SynchronousTestCase):
         self.assertEqual(("cancelling", CANCELLATION, 2), (found.status, found.message, found.attempts))
         self.assertEqual("cancelled", fold(found, status("cancelled", 2), 5).status)
 
+    def test_said_twice(self) -> None:
+        """
+        What is asked for or told once more changes nothing, in whatever words.
+        """
+        found = after(status("processing"), status("cancelling", 0))
+        self.assertIs(found, fold(found, status("cancelling", 0, message="again"), 3))
+        found = after(status("processing"), status("retrying", error="boom"))
+        self.assertIs(found, fold(found, status("retrying", error="bang", returned=True), 3))
+
+    def test_handed_back_while_cancelling(self) -> None:
+        """
+        A worker that goes away does not hide that the job is being cancelled.
+        """
+        found = after(status("processing"), status("cancelling", 0), status("retrying", returned=True))
+        self.assertEqual(("cancelling", CANCELLATION, "returned"), (found.status, found.message, found.between))
+
+    def test_end_of_unseen_attempt(self) -> None:
+        """
+        The progress of one attempt is not taken for that of the next, whose claim is gone.
+        """
+        found = after(status("processing"), event("progress", 1, progress=40), status("failed", 2))
+        self.assertEqual(("failed", 2, 0), (found.status, found.attempts, found.progress))
+
     def test_first_attempt(self) -> None:
         """
         The first claim has number 1.
