@@ -1,0 +1,205 @@
+"""
+C{siger worker}: a worker that runs a program for each job, or the demonstration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from siger.config.load import ConfigErrors, load
+from siger.config.settings import NatsSettings
+from siger.messaging.directory import client_url
+from siger.worker.connection import server_url
+from siger.worker.context import Handler
+from siger.worker.program import Program
+from siger.worker.worker import Worker
+
+__all__ = ["HELP", "arrange", "run"]
+
+HELP: Final = "take jobs from the queue and run a program for each"
+
+_DESCRIPTION: Final = """\
+Take jobs from the queue and run a program for each, or the demonstration if there is no program.
+
+The program gets the job as JSON on standard input and in SIGER_JOB (left out above 120 kB), further SIGER_JOB_ID,
+SIGER_JOB_TYPE and SIGER_ATTEMPT; of other variables SIGER_* it sees none. With --gpus, CUDA_VISIBLE_DEVICES names the
+GPUs that the job was given. Lines that it prints are the job's log, those on standard error as errors, but for these:
+
+  ::progress 42 a message     how far it is, in percent
+  ::result {"any": "JSON"}    what the job comes to, at most 64 KiB
+
+Exit status 0 completes the job. 64, 65, 66 and 78 (of sysexits.h: usage, data, input, configuration) fail it at once;
+any other, such as 75 (try again), and any signal fails the attempt, and there is another one after 2, 4, 8 ... seconds
+for as often as the job allows. A job that is cancelled or takes too long gets SIGTERM, and SIGKILL after the grace
+time. Nothing that a program starts outlives its job, nor the worker.
+
+SIGTERM stops the worker: it takes no more jobs, and what is not finished in the time to drain is handed back to the
+queue. A second one makes it hand back at once."""
+
+_EPILOGUE: Final = """\
+Passwords and tokens are better in SIGER_NATS__PASSWORD and SIGER_NATS__TOKEN than on the command line."""
+
+
+def arrange(parser: argparse.ArgumentParser) -> None:
+    """
+    Add the arguments.
+    """
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.description, parser.epilog = _DESCRIPTION, _EPILOGUE
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--nats", metavar="ADDRESS", action="append", help="NATS: host:port or a URL; can be repeated")
+    where.add_argument("-c", "--config", metavar="FILE", help="the gateway's configuration, which says where NATS is")
+    parser.add_argument("--nats-user", metavar="USER", default="")
+    parser.add_argument("--nats-password", metavar="PASSWORD", default="")
+    parser.add_argument("--nats-token", metavar="TOKEN", default="")
+    parser.add_argument("--creds", metavar="FILE", default="", help="a credentials file for NATS")
+    parser.add_argument("--types", metavar="TYPE,...", help="the types of jobs to take (with -c: all by default)")
+    parser.add_argument(
+        "--gpus", metavar="N", type=_whole, default=0, help="GPUs to give to jobs (default: not counted)"
+    )
+    parser.add_argument("--gpu-type", metavar="T", default="", help="take only jobs for this type of GPU, or for any")
+    parser.add_argument(
+        "--concurrency", metavar="N", type=_whole, help="jobs at once (default: one, or one for each GPU)"
+    )
+    parser.add_argument(
+        "--grace", metavar="S", type=_seconds, help="seconds to end for what is cancelled (default: 30)"
+    )
+    parser.add_argument("--drain", metavar="S", type=_seconds, default=60.0, help="seconds to finish (default: 60)")
+    parser.add_argument("--lease", metavar="S", type=_seconds, help=argparse.SUPPRESS)
+    parser.add_argument("--name", default="", help="what the worker calls itself (default: host and process)")
+    parser.add_argument("program", metavar="-- COMMAND ...", nargs="*", help="the program with its arguments")
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 10_000:
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number <= 86400:
+        raise ValueError
+    return number
+
+
+class _UsageError(Exception):
+    """
+    It cannot be meant like that.
+    """
+
+
+def run(arguments: argparse.Namespace, environ: Mapping[str, str], out: TextIO, err: TextIO) -> int:
+    """
+    Work until told to stop.
+
+    @return: the exit status.
+    """
+    logging.basicConfig(stream=err, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        options = _options(arguments, environ)
+        worker = Worker(**options, handlers=_handler(arguments, environ))
+    except (_UsageError, ValueError, OSError, ConfigErrors) as error:
+        print(f"siger worker: {error}", file=err)
+        return 2
+    asyncio.run(worker.run())
+    return 0
+
+
+def _options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, Any]:
+    found = _from_config(arguments, environ) if arguments.config else _from_arguments(arguments, environ)
+    if arguments.types:
+        found["types"] = [name.strip() for name in arguments.types.split(",") if name.strip()]
+    if not found.get("types"):
+        raise _UsageError("--types says which jobs to take")
+    if arguments.gpu_type == "any":
+        raise _UsageError("--gpu-type is about the GPUs that there are; leave it out to take jobs for any")
+    for name in ("grace", "lease", "concurrency"):
+        if getattr(arguments, name) is not None:
+            found[name] = getattr(arguments, name)
+    found |= {name: getattr(arguments, name) for name in ("gpus", "gpu_type", "drain", "name")}
+    return found
+
+
+def _from_arguments(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "servers": [server_url(address) for address in arguments.nats],
+        **_credentials(arguments, environ, NatsSettings()),
+    }
+
+
+def _credentials(arguments: argparse.Namespace, environ: Mapping[str, str], nats: NatsSettings) -> dict[str, str]:
+    return {
+        "user": arguments.nats_user or environ.get("SIGER_NATS__USER", nats.user),
+        "password": arguments.nats_password or environ.get("SIGER_NATS__PASSWORD", nats.password),
+        "token": arguments.nats_token or environ.get("SIGER_NATS__TOKEN", nats.token),
+        "credentials": arguments.creds or environ.get("SIGER_NATS__CREDENTIALS", nats.credentials),
+    }
+
+
+def _from_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Where the gateway's configuration says that NATS is, and what it says of jobs.
+    """
+    settings = load(Path(arguments.config), environ)
+    found: dict[str, Any] = {
+        "types": list(settings.jobs.types),
+        "lease": settings.jobs.lease,
+        "grace": settings.jobs.grace,
+    }
+    if settings.nats_address == "embedded":
+        url = client_url(settings.data_dir / "nats")
+        if url is None:
+            raise _UsageError(f"{arguments.config}: no gateway runs here that keeps a NATS server")
+        return found | {"servers": [url]}
+    if not settings.nats_address:
+        raise _UsageError(f"{arguments.config} has no nats_address, so there are no jobs")
+    servers = [server_url(address.strip()) for address in settings.nats_address.split(",")]
+    return found | {"servers": servers, **_credentials(arguments, environ, settings.nats)}
+
+
+def _handler(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Handler:
+    command: list[str] = arguments.program
+    if not command:
+        from siger.demo.training import demonstrate
+
+        return demonstrate
+    if shutil.which(command[0]) is None:
+        raise _UsageError(f"{command[0]} is not a program")
+    return Program(command, _devices(arguments.gpus, environ), environ)
+
+
+def _devices(gpus: int, environ: Mapping[str, str]) -> list[str] | None:
+    """
+    What CUDA calls the GPUs: if the worker itself may use only some, jobs get some of those.
+    """
+    if not gpus:
+        return None
+    visible = [name.strip() for name in environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    if not visible:
+        return [str(number) for number in range(gpus)]
+    if len(visible) < gpus:
+        raise _UsageError(f"--gpus {gpus}, but CUDA_VISIBLE_DEVICES has only {len(visible)}")
+    return visible[:gpus]
+
+
+def main() -> int:
+    """
+    C{python -m siger.worker.command}, the same without the C{siger} command.
+    """
+    parser = argparse.ArgumentParser("siger worker", allow_abbrev=False)
+    arrange(parser)
+    return run(parser.parse_args(), os.environ, sys.stdout, sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
