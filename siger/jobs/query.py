@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 from attrs import frozen
@@ -19,7 +19,18 @@ from siger.jobs.identifiers import is_job_id
 from siger.jobs.model import STATES, Job
 from siger.jobs.times import canonical, is_canonical
 
-__all__ = ["DEFAULT_LIMIT", "EVERYBODY", "MAX_LIMIT", "Query", "QueryError", "cursor_of", "parse_query", "read_cursor"]
+__all__ = [
+    "DEFAULT_LIMIT",
+    "EVERYBODY",
+    "MAX_LIMIT",
+    "Listed",
+    "Query",
+    "QueryError",
+    "cursor_of",
+    "cursor_of_key",
+    "parse_query",
+    "read_cursor",
+]
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
@@ -35,6 +46,30 @@ _LIMIT: Final = re.compile(r"[0-9]{1,4}")
 _CURSOR: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 Key = tuple[str, str]
+
+
+class Listed(Protocol):
+    """
+    What a query has to know of a job.
+    """
+
+    @property
+    def user_id(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def tags(self) -> tuple[str, ...]: ...
+
+    @property
+    def submitted_at(self) -> str: ...
+
+    @property
+    def key(self) -> Key: ...
 
 
 class QueryError(Exception):
@@ -71,7 +106,7 @@ class Query:
     limit: int = DEFAULT_LIMIT
     after: Key | None = None
 
-    def matches(self, job: Job) -> bool:
+    def matches(self, job: Listed) -> bool:
         """
         Whether a job is among them, on whichever page.
         """
@@ -84,7 +119,7 @@ class Query:
             and (self.created_before is None or job.submitted_at < self.created_before)
         )
 
-    def reaches(self, job: Job) -> bool:
+    def reaches(self, job: Listed) -> bool:
         """
         Whether a job comes after the end of the last page.
         """
@@ -95,7 +130,14 @@ def cursor_of(job: Job) -> str:
     """
     The cursor for the page after this job.
     """
-    return urlsafe_b64encode(orjson.dumps(job.key)).rstrip(b"=").decode()
+    return cursor_of_key(job.key)
+
+
+def cursor_of_key(key: Key) -> str:
+    """
+    The cursor for the page after the job with this key.
+    """
+    return urlsafe_b64encode(orjson.dumps(key)).rstrip(b"=").decode()
 
 
 def read_cursor(text: str) -> Key:
