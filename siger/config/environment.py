@@ -3,7 +3,7 @@ Overrides from the environment: C{SIGER_PORT} for C{port}, C{SIGER_CONSUL__TOKEN
 
 The value is YAML, as it would stand after the key in the file; where a text is wanted it is taken as it is, since
 nobody quotes a password twice. A variable that names no key is an error just as the key would be in the file, save
-those that Kubernetes and Docker make for a service which happens to be called C{siger}.
+those that Kubernetes and Docker make for a service which happens to be called C{siger}, and those of C{siger job}.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _SERVICE_LINK = re.compile(r"SIGER_(SERVICE_(HOST|PORT)(_.*)?|NAME|PORT_[0-9]+_(
 _LINK_URL = re.compile(r"(tcp|udp|sctp)://.*")
 _PLACE = re.compile(r"[0-9]{1,5}")
 _BUILD = "SIGER_COMPILE"  # setup.py's own
+_CLIENT = ("SIGER_URL", "SIGER_TOKEN")
 _TEST_PREFIX = "SIGER_TEST_"
 
 
@@ -41,7 +42,9 @@ def override(root: Mapping, variables: Variables[str, str], faults: list[Setting
 def _is_foreign(name: str, value: str) -> bool:
     if name == "SIGER_PORT":
         return _LINK_URL.fullmatch(value) is not None
-    return name == _BUILD or name.startswith(_TEST_PREFIX) or _SERVICE_LINK.fullmatch(name) is not None
+    if name == _BUILD or name in _CLIENT or name.startswith(_TEST_PREFIX):
+        return True
+    return _SERVICE_LINK.fullmatch(name) is not None
 
 
 def _keys(name: str) -> list[str]:

@@ -1,0 +1,3 @@
+"""
+C{siger job}: a client of the gateway's jobs that needs the standard library alone.
+"""
