@@ -4,14 +4,18 @@ The GPUs of a worker, and which jobs fit it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final
 
 from siger.jobs.model import Job
 
-__all__ = ["ANY", "Fit", "Gpus"]
+__all__ = ["ANY", "Gpus", "Misfits"]
 
-ANY = "any"
-Fit = Literal["now", "later", "never"]
+ANY: Final = "any"
+
+#: Seconds for which what does not fit is given back, at least and at most, and how many of those come back a second.
+_SHORT: Final = 2.0
+_LONG: Final = 30.0
+_A_SECOND: Final = 4.0
 
 
 class Gpus:
@@ -40,19 +44,13 @@ class Gpus:
         """
         return self.count > 0 and not self._free
 
-    def fit(self, job: Job) -> Fit:
+    def fits(self, job: Job) -> bool:
         """
-        Whether a job can run here.
+        Whether a job can run here now.
         """
-        if not self.count and not self._type:
-            return "now"
         if self._type and job.gpu_type not in (ANY, self._type):
-            return "never"
-        if not self.count:
-            return "now"
-        if job.gpu_count > self.count:
-            return "never"
-        return "now" if job.gpu_count <= self.free else "later"
+            return False
+        return not self.count or job.gpu_count <= self.free
 
     def take(self, job: Job) -> tuple[int, ...]:
         """
@@ -69,3 +67,25 @@ class Gpus:
         Nobody uses them any more.
         """
         self._free.update(taken)
+
+
+class Misfits:
+    """
+    The jobs in the queue that do not fit: the more there are, the longer each is left alone, so that they do not keep
+    their worker from others, and only as long as necessary, since a worker that they fit may come.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, float] = {}
+
+    def delay(self, job_id: str, now: float) -> float:
+        """
+        For how many seconds to give a job back.
+        """
+        self._seen.pop(job_id, None)
+        self._seen[job_id] = now
+        for other, at in list(self._seen.items()):  # the oldest first
+            if at > now - 2 * _LONG:
+                break
+            del self._seen[other]
+        return min(_LONG, max(_SHORT, len(self._seen) / _A_SECOND))

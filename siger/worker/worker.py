@@ -28,7 +28,7 @@ from siger.messaging.errors import UnavailableError
 from siger.worker.claiming import FENCE, Delivery
 from siger.worker.connection import Connection
 from siger.worker.context import Handler
-from siger.worker.gpus import Gpus
+from siger.worker.gpus import Gpus, Misfits
 from siger.worker.lanes import Rounds
 from siger.worker.rate import Rate
 from siger.worker.running import Run, Terms
@@ -45,9 +45,6 @@ H = TypeVar("H", bound=Handler)
 _PAUSE: Final = 1.0
 #: How many jobs a second can be looked at that do not fit.
 _UNFIT_PER_SECOND: Final = 20
-#: Seconds for which such a job is given back: while GPUs are in use, and at most if it can never run here.
-_LATER: Final = 2.0
-_NEVER: Final = 30.0
 #: Seconds for the last words when a worker goes away.
 _LAST_WORDS: Final = 3.0
 
@@ -136,6 +133,7 @@ class Worker:
         self._rounds = Rounds(self.types)
         self._prepared = -1.0
         self._pulse = 0.0
+        self._misfits = Misfits()
         self._unfit = Rate(_UNFIT_PER_SECOND, _now)
         self._hold_until = 0.0
         self._stopping = asyncio.Event()
@@ -338,21 +336,19 @@ class Worker:
         elif not self._room:
             self._give_back(delivery, 0.0)
         else:
-            self._consider(delivery, message.metadata.num_delivered)
+            self._consider(delivery)
 
     def _comes_again(self, running: Run, delivery: Delivery) -> None:
         if not running.adopt(delivery):
             self._give_back(delivery, self._agreed)
 
-    def _consider(self, delivery: Delivery, times: int) -> None:
-        fit = self._gpus.fit(delivery.job)
-        if fit == "now":
+    def _consider(self, delivery: Delivery) -> None:
+        if self._gpus.fits(delivery.job):
             self._begin(delivery)
             return
         if not self._unfit.take():
             self._hold_until = _now() + _PAUSE
-        longest = _LATER if fit == "later" else min(_NEVER, 2.0 ** min(times - 1, 10))
-        self._give_back(delivery, longest * random.uniform(0.5, 1.0))
+        self._give_back(delivery, self._misfits.delay(delivery.job.job_id, _now()) * random.uniform(0.5, 1.0))
 
     def _begin(self, delivery: Delivery) -> None:
         job = delivery.job

@@ -5,6 +5,7 @@ The queue as gateways use it, for tests of workers: jobs are put there, and logs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -82,6 +83,19 @@ class JobQueue:
             await self._stored(subject, message_bytes(job), headers)
         return job.job_id
 
+    async def submit_once_possible(self, timeout: float = 10.0) -> str:
+        """
+        Put a job there as soon as somebody has made the stream.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return await self.submit()
+            except (NatsError, AssertionError):
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+
     async def _stored(self, subject: str, content: bytes, headers: dict[str, str] | None = None) -> None:
         answer = json.loads((await self.client.request(subject, content, timeout=5, headers=headers)).data)
         assert "seq" in answer, answer
@@ -152,11 +166,12 @@ class JobQueue:
         """
         deadline = time.monotonic() + timeout
         while True:
-            job = await self.record(job_id)
-            if condition(job):
-                return job
+            with contextlib.suppress(NatsError):  # the server may be away
+                job = await self.record(job_id)
+                if condition(job):
+                    return job
             if time.monotonic() > deadline:
-                raise AssertionError(f"still {job} with {await self.statuses(job_id)}")
+                raise AssertionError(f"still {await self.record(job_id)} with {await self.statuses(job_id)}")
             await asyncio.sleep(0.03)
 
     async def ended(self, job_id: str, timeout: float = 10.0) -> Job:
