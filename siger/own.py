@@ -68,7 +68,8 @@ class _Root(Resource):
         more = len(_JOBS) - 1
         if path == _JOBS[0] and request.postpath[:more] == _JOBS[1:]:
             request.prepath += request.postpath[:more]
-            del request.postpath[:more]
+            # Klein's paths begin with a slash, also where nothing is left.
+            request.postpath = request.postpath[more:] or [b""]
             return self._jobs
         # Klein wants all of its path, and one segment was taken off.
         request.postpath.insert(0, request.prepath.pop())

@@ -145,6 +145,12 @@ class Index:
 
     # What is asked of it
 
+    def count(self, status: str) -> int:
+        """
+        How many jobs are in a state.
+        """
+        return len(self._groups.get(("status", status), ()))
+
     def counts(self, user_id: str) -> Counts:
         """
         What a user has.

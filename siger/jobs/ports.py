@@ -4,7 +4,8 @@ What the service of jobs needs of where they are kept: the log and the queue beh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import builtins
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -77,7 +78,9 @@ class AnyBroker(Protocol):
         The last entry of a log.
         """
 
-    def read_events(self, job_id: str, after: int, limit: int = 100) -> Deferred[list[tuple[int, Event]]]:
+    def read_events(
+        self, job_id: str, after: int, limit: int = 100, at_least: int | None = None
+    ) -> Deferred[list[tuple[int, Event]]]:
         """
         Entries of a log, in their order.
         """
@@ -135,7 +138,7 @@ class AnyRecords(Protocol):
         Take one away.
         """
 
-    def list(self, query: Query) -> tuple[list[Job], str | None]:
+    def list(self, query: Query) -> tuple[builtins.list[Job], str | None]:
         """
         A page of them, and the cursor for the next.
         """
@@ -155,7 +158,7 @@ class AnyRecords(Protocol):
         Have a function called with each changed record.
         """
 
-    def all(self) -> Iterable[Job]:
+    def ended_before(self, time: str, most: int) -> builtins.list[str]:
         """
-        Every record, in no order.
+        The names of jobs that ended before a time, some of them if there are many.
         """

@@ -3,19 +3,19 @@ What finishes that nobody else will finish.
 
  - A record whose message was not acknowledged: its gateway crashed in between, or lost its connection. The message is
    sent again, under the same name (row K4).
- - A job whose worker has gone without a word, and that no other worker took: it has failed. One that was to be cancelled
-   is cancelled.
+ - A job whose worker has gone without a word, and that no other worker took: it has failed. One that was to be
+   cancelled is cancelled.
  - Records of jobs that ended longer ago than they are kept.
 
-All gateways do this at once. Each step is one that two may take: the same message twice is one, an entry in a log stands
-only behind the one that was seen, and what is gone cannot be taken away again. Silence is measured by this gateway's own
-clock and only while it could have heard something.
+All gateways do this at once. Each step is one that two may take: the same message twice is one, an entry in a log
+stands only behind the one that was seen, and what is gone cannot be taken away again. Silence is measured by this
+gateway's own clock, and only while it could have heard something.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from attrs import evolve
@@ -25,13 +25,14 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from siger.config.settings import JobsSettings
+from siger.jobs.catching import CatchUp
 from siger.jobs.errors import ConflictError, FullError, UnknownJobError
-from siger.jobs.events import BY_GATEWAYS, Event, fold
+from siger.jobs.events import BY_GATEWAYS, Event
 from siger.jobs.model import Job
 from siger.jobs.ports import AnyBroker, AnyRecords
 from siger.jobs.submission import message_bytes
 from siger.jobs.times import timestamp
-from siger.messaging.errors import MessagingError, TooLargeError
+from siger.messaging.errors import MessagingError, RevisionError, TooLargeError
 
 __all__ = ["LOST", "TICK", "Reconciler"]
 
@@ -83,6 +84,7 @@ class Reconciler:
         self._records = records
         self._settings = settings
         self._clock = clock
+        self._catch_up = CatchUp(broker, records)
         self._busy = busy
         self._now = now
         self._unpublished: dict[str, float] = {}
@@ -213,7 +215,7 @@ class Reconciler:
             return
         self.lost += 1
         self.log.warn("job {job_id} is lost: its worker {worker} has gone", job_id=job.job_id, worker=job.worker)
-        ended = await self._records.change(job.job_id, lambda known: fold(known, event, sequence))
+        ended = await self._catch_up(job.job_id, [(sequence, event)])
         if ended.status == "failed":
             await self._broker.publish_dead(ended, LOST)
 
@@ -224,17 +226,16 @@ class Reconciler:
         if self._clock.seconds() - self._swept_at < SWEEP:
             return
         old = timestamp(self._now() - self._settings.retention_days * _DAY)
-        found = _ended_before(self._records.all(), old)
-        for job_id in found[:MOST]:
-            await self._records.remove(job_id)
+        found = self._records.ended_before(old, MOST)
+        for job_id in found:
+            try:
+                await self._records.remove(job_id)
+            except RevisionError:  # another gateway was faster
+                continue
             self.swept += 1
-        if len(found) <= MOST:
+        if len(found) < MOST:
             self._swept_at = self._clock.seconds()
 
 
 def _as_published(job: Job) -> Job:
     return job if job.published else evolve(job, published=True)
-
-
-def _ended_before(jobs: Iterable[Job], old: str) -> list[str]:
-    return [job.job_id for job in jobs if job.terminal and (job.ended_at or job.updated_at) < old]

@@ -153,6 +153,12 @@ class Records:
         keys, end = self._index.find(query, _MOST)
         return builtins.list(self._jobs(key[1] for key in keys)), None if end is None else cursor_of_key(end)
 
+    def count(self, status: str) -> int:
+        """
+        How many jobs are in a state.
+        """
+        return self._index.count(status)
+
     def counts(self, user_id: str) -> Counts:
         """
         What a user has.
@@ -246,7 +252,8 @@ class Records:
 
     def _take(self, job: Job, content: bytes, revision: int) -> None:
         self._keep(job, len(content), revision)
-        self._mirror.apply(Entry(job.job_id, content, revision))
+        # A copy: orjson's own bytes keep the room of some kilobytes in which they were made.
+        self._mirror.apply(Entry(job.job_id, bytes(memoryview(content)), revision))
 
     # What comes
 

@@ -2,8 +2,8 @@
 Jobs as users see them: submitted, looked at, listed, cancelled.
 
 A submission is carried out in an order that a crash may interrupt anywhere: first the record, then the message that
-makes the job run, and only when JetStream has acknowledged that one, the answer (rows K1, K4). What was begun is done to
-its end whether or not its client is still there. A record whose message was not acknowledged says so, and
+makes the job run, and only when JetStream has acknowledged that one, the answer (rows K1, K4). What was begun is done
+to its end whether or not its client is still there. A record whose message was not acknowledged says so, and
 L{siger.jobs.reconciler} finishes it.
 
 A job that nobody runs is cancelled by an entry in its log that stands only if nobody has claimed it meanwhile: so a
@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from siger.config.settings import JobsSettings
 from siger.errors import Reason
+from siger.jobs.catching import CatchUp
 from siger.jobs.errors import ConflictError, FullError, UnknownJobError
 from siger.jobs.events import BY_GATEWAYS, CANCELLATION, Event, fold, replay
 from siger.jobs.idempotency import Claim, Keys
@@ -90,6 +91,7 @@ class Jobs:
         self._now = now
         self._ids = JobIds(now)
         self._quotas = Quotas(settings.quotas, records.counts)
+        self._catch_up = CatchUp(broker, records)
         self._in_flight: set[str] = set()
         self._open: set[Deferred[Any]] = set()
         self._closed = False
@@ -382,29 +384,28 @@ class Jobs:
     async def _cancel(self, job_id: str, identity: Identity) -> tuple[Job, bool]:
         self._check_open()
         job = await self._find(job_id, identity)
+        last = job.event_seq
         try:
             for _ in range(_MOST_TRIES):
                 if job.terminal:
                     return job, True
                 try:
-                    return await (self._stop_running(job) if job.running else self._withdraw(job)), False
+                    return await (self._stop_running(job) if job.running else self._withdraw(job, last)), False
                 except ConflictError:
-                    job = await self._reread(job)
+                    job, last = await self._reread(job, last)
         except (UnavailableError, UnknownJobError) as error:
             raise unavailable() from error
         raise RefusedError(Reason.IN_PROGRESS, _CONTENDED)
 
-    async def _withdraw(self, job: Job) -> Job:
+    async def _withdraw(self, job: Job, last: int) -> Job:
         """
         Cancel a job that nobody runs, unless somebody claims it first.
+
+        @param last: the last entry of its log that we know.
         """
         event = self._event(job, "cancelled", "Job cancelled before it was started")
-        last = await self._broker.last_event(job.job_id) if job.event_seq else None
-        expected = 0 if last is None else last[1]
-        if last is not None and last[1] > job.event_seq and last[0].event == "status":
-            raise ConflictError("there is more in the log than in the record")
-        sequence = await self._broker.publish_event(event, expected)
-        return await self._fold(job, event, sequence)
+        sequence = await self._broker.publish_event(event, last)
+        return await self._show(job, event, sequence)
 
     async def _stop_running(self, job: Job) -> Job:
         """
@@ -413,29 +414,27 @@ class Jobs:
         if job.status != "cancelling":
             event = self._event(job, "cancelling", CANCELLATION)
             sequence = await self._broker.publish_event(event)
-            job = await self._fold(job, event, sequence)
-        await self._broker.publish_control(job.job_id, "cancel")
+            job = await self._show(job, event, sequence)
+        if not job.terminal:
+            await self._broker.publish_control(job.job_id, "cancel")
         return job
 
-    async def _fold(self, job: Job, event: Event, sequence: int) -> Job:
+    async def _show(self, job: Job, event: Event, sequence: int) -> Job:
         """
         Let the record show an entry that we made. If that fails, it will show it later.
         """
         try:
-            return await self._records.change(job.job_id, lambda known: fold(known, event, sequence))
+            return await self._catch_up(job.job_id, [(sequence, event)])
         except MessagingError:
             return fold(job, event, sequence)
 
-    async def _reread(self, job: Job) -> Job:
+    async def _reread(self, job: Job, last: int) -> tuple[Job, int]:
         """
-        What the log makes of a job now.
+        What the log makes of a job now, and its last entry.
         """
-        known = await self._records.fetch(job.job_id) or job
-        while True:
-            events = await self._broker.read_events(known.job_id, known.event_seq)
-            if not events:
-                return known
-            known = evolve(replay(known, events), event_seq=events[-1][0])
+        while events := await self._broker.read_events(job.job_id, last):
+            job, last = replay(job, events), events[-1][0]
+        return job, last
 
     def _event(self, job: Job, status: str, message: str) -> Event:
         now = timestamp(self._now())
