@@ -167,15 +167,16 @@ class Pipeline:
             self._write(f"PUB {subject} {reply} {size}\r\n".encode() + payload + b"\r\n")
         return self._expect(token, size, several)
 
-    def send(self, subject: str, payload: bytes = b"") -> bool:
+    def send(self, subject: str, payload: bytes = b"", reply: str = "") -> bool:
         """
-        Send, without an answer.
+        Send, without waiting for an answer.
 
+        @param reply: where answers would go, if there were any.
         @return: whether there was a connection to send it over.
         """
         if not self._inbox or not self._client.is_connected:
             return False
-        self._write(f"PUB {subject} {len(payload)}\r\n".encode() + payload + b"\r\n")
+        self._write(f"PUB {subject} {reply} {len(payload)}\r\n".encode() + payload + b"\r\n")
         return True
 
     def _write(self, command: bytes) -> None:
