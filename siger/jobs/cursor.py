@@ -40,7 +40,7 @@ class Cursor:
         self.after = after
         self.position = after if _had_nothing_special(record, after) else 0
         self._record = record
-        self._job = _as_submitted(record)
+        self._job = record if _is_over(record, after) else _as_submitted(record)
 
     @property
     def job_id(self) -> str:
@@ -52,16 +52,9 @@ class Cursor:
     @property
     def ended(self) -> bool:
         """
-        Whether the job has ended, by what was looked at. There is nothing after that.
+        Whether the job has ended, by what was looked at or what the reader has. There is nothing after that.
         """
         return self._job.terminal
-
-    @property
-    def has_all(self) -> bool:
-        """
-        Whether the reader is known to have everything, without a look at the log.
-        """
-        return self._record.terminal and self.after >= self._record.event_seq > 0
 
     def take(self, sequence: int, event: Event) -> Event | None:
         """
@@ -116,12 +109,19 @@ class Cursor:
         )
 
 
+def _is_over(record: Job, after: int) -> bool:
+    """
+    Whether the reader has the end, as far as the record knows.
+    """
+    return record.terminal and after >= record.event_seq > 0
+
+
 def _had_nothing_special(record: Job, after: int) -> bool:
     """
     Whether what follows an entry can be told without a look at what was before: the record has seen the entry, and
-    knows of no second attempt and of no wish to cancel.
+    knows of no second attempt, of no wish to cancel, and of no end, which may have been anywhere.
     """
-    return after <= record.event_seq and record.attempts <= 1 and record.status not in ("cancelling", "cancelled")
+    return after <= record.event_seq and record.attempts <= 1 and record.status in ("queued", "processing")
 
 
 def _as_submitted(record: Job) -> Job:
