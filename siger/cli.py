@@ -14,6 +14,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -24,6 +25,8 @@ from siger.auth.commands import arrange_token, arrange_user, run_token, run_user
 from siger.config.effective import effective
 from siger.config.load import ConfigErrors, load
 from siger.config.settings import Settings
+from siger.jobs.commands import arrange_job, run_job
+from siger.worker import arguments as worker_arguments
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -253,12 +256,23 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     return 0
 
 
+def worker(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """
+    Run jobs, in this process.
+    """
+    from siger.worker.command import run
+
+    return run(arguments, terminal.environ, terminal.err)
+
+
 COMMANDS = (
     Command("run", "start the gateway in the foreground; other options are twistd's", _takes_config, run, extra=True),
     Command("check", "check a configuration file", _takes_file, check),
     Command("config", "print the settings that a file and the environment come to", _takes_print, config),
+    Command("worker", worker_arguments.HELP, worker_arguments.arrange, worker),
     Command("user", "look after accounts", _takes_user, _with_settings(run_user)),
     Command("token", "make a token, or look at one", _takes_token, _with_settings(run_token)),
+    Command("job", "submit jobs to a gateway, watch them, cancel them", arrange_job, run_job),
 )
 
 
@@ -288,10 +302,26 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None) ->
     if extra and not command.extra:
         root.error(f"unrecognized arguments: {' '.join(extra)}")
     arguments.extra = extra
+    terminal = terminal or Terminal(os.environ, sys.stdout, sys.stderr)
     try:
-        return command.run(arguments, terminal or Terminal(os.environ, sys.stdout, sys.stderr))
+        status = command.run(arguments, terminal)
+        terminal.out.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except BrokenPipeError:
+        return _unread(terminal.out)
+    return status
+
+
+def _unread(out: TextIO) -> int:
+    """
+    End as whoever is killed by writing what nobody reads any more, which is no mistake: C{siger job list | head}.
+    """
+    with suppress(OSError):  # else Python complains when it ends, having something left to write
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
+    return 128 + signal.SIGPIPE
 
 
 if __name__ == "__main__":

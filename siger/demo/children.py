@@ -61,9 +61,14 @@ class Child:
         """
         Run a demo backend with this Python, which is to find Siger where this process did.
         """
-        flags = ["-P"] if sys.flags.safe_path else []
-        command = [sys.executable, *flags, "-m", "siger.demo", "--name", name, "--tethered", *arguments]
-        return cls(name, command, tethered=True)
+        return cls(name, [*_python("siger.demo"), "--name", name, "--tethered", *arguments], tethered=True)
+
+    @classmethod
+    def siger(cls, name: str, *arguments: str) -> Child:
+        """
+        Run a C{siger} command in the same manner.
+        """
+        return cls(name, [*_python("siger.cli"), *arguments])
 
     @classmethod
     def twistd(cls, name: str, *arguments: str) -> Child:
@@ -93,6 +98,10 @@ class Child:
                 self._process.kill()
                 self._process.wait()
             time.sleep(0.02)
+
+
+def _python(module: str) -> list[str]:
+    return [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m", module]
 
 
 def _die_with_parent() -> Callable[[], object] | None:

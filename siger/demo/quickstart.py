@@ -1,8 +1,10 @@
 """
-C{python -m siger.demo.quickstart}: a gateway with a demo backend behind each instance that its file names.
+C{python -m siger.demo.quickstart}: a gateway with a demo backend behind each instance that its file names, and a worker
+that takes its jobs.
 
-The launcher starts everything, says what to try once it answers, and waits.  A signal ends the gateway first, so that
-it drains while its backends are still there.
+The launcher starts everything, says what to try once it answers, and waits.  A signal ends the worker first, which
+hands back what it has not finished to the gateway's store; then the gateway, so that it drains while its backends are
+still there.  A worker that ends by itself is replaced, since what becomes of its job is worth seeing.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import argparse
 import os
 import signal
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -20,6 +23,7 @@ from types import FrameType
 from siger.config.load import ConfigErrors, load
 from siger.config.settings import InstanceSettings, Settings
 from siger.demo.children import Child, port_in_use
+from siger.jobs.client.address import DEFAULT_URL
 
 __all__ = ["Quickstart", "main"]
 
@@ -33,6 +37,21 @@ POLL = 0.1
 Seconds between two looks at signals and children.
 """
 
+WORKER_DRAIN = 3
+"""
+Seconds that a worker may take to finish a job before it hands it back.
+"""
+
+WORKER_LEAST = 5.0
+"""
+Seconds that a worker has to have lived for another one to be worth starting.
+"""
+
+WORKER_JOBS = 2
+"""
+How many jobs the worker runs at once.
+"""
+
 
 class QuickstartError(Exception):
     """
@@ -42,7 +61,7 @@ class QuickstartError(Exception):
 
 class Quickstart:
     """
-    One gateway and its backends.
+    One gateway, its backends and its worker.
     """
 
     def __init__(self, config: Path, settings: Settings) -> None:
@@ -50,6 +69,8 @@ class Quickstart:
         self._settings = settings
         self._signals = 0
         self._gateway: Child | None = None
+        self._worker: Child | None = None
+        self._worker_since = 0.0
         self._backends: list[Child] = []
 
     def run(self) -> None:
@@ -64,6 +85,8 @@ class Quickstart:
             self._check_ports()
             self._start()
             self._wait_until_ready()
+            self._start_worker()
+            self._greet()
             self._watch()
         finally:
             self._stop()
@@ -111,6 +134,18 @@ class Quickstart:
                 raise QuickstartError(f"no answer from {self._url}{paths[0]} within {READY_WITHIN:.0f} seconds")
             else:
                 time.sleep(POLL)
+
+    def _start_worker(self) -> None:
+        """
+        Start what runs jobs, where there are any.
+        """
+        if self._signals or not self._settings.nats_address:
+            return
+        options = ["--name", "demo-worker", "--concurrency", str(WORKER_JOBS), "--drain", str(WORKER_DRAIN)]
+        self._worker = Child.siger("the demo worker", "worker", "--config", str(self._config), *options)
+        self._worker_since = time.monotonic()
+
+    def _greet(self) -> None:
         if not self._signals:
             print(self._greeting(), flush=True)
 
@@ -118,6 +153,15 @@ class Quickstart:
         for child in (self._gateway, *self._backends):
             if child is not None and (status := child.ended()) is not None:
                 raise QuickstartError(f"{child.name} ended by itself, with status {status}")
+
+    def _check_worker(self) -> None:
+        if self._worker is None or (status := self._worker.ended()) is None:
+            return
+        ended = f"{self._worker.name} ended by itself, with status {status}"
+        if time.monotonic() < self._worker_since + WORKER_LEAST:
+            raise QuickstartError(ended)
+        print(f"{ended}; starting another", flush=True)
+        self._start_worker()
 
     def _answers(self, path: str) -> bool:
         connection = HTTPConnection(self._settings.listen.host or "127.0.0.1", self._settings.listen.port, timeout=5)
@@ -138,24 +182,49 @@ class Quickstart:
         service = next(iter(self._settings.services), "echo")
         lines = ["", "Siger is running:", f"  {self._settings.listen!s:<22} the gateway"]
         lines += [f"  {instance!s:<22} demo backend {name}" for name, instance in self._instances()]
+        lines += [f"  {'':<22} {self._worker.name}, for jobs"] if self._worker else []
         lines += ["", "Try:", f"  curl {self._url}/services/{service}/hello", f"  curl {self._url}/health"]
+        lines += self._job_to_try() if self._worker else []
         lines += ["", f"Access log: {self._settings.access_log}.  Ctrl-C stops everything.", ""]
         return "\n".join(lines)
+
+    def _job_to_try(self) -> list[str]:
+        """
+        How to submit a job as one of the accounts that the file names, whose passwords are no secret.
+        """
+        user = next((user for user in self._settings.seed_users if user.role == "user"), None)
+        job = f"  {_command()} job" + ("" if self._url == DEFAULT_URL else f" --url {self._url}")
+        login = [f"{job} login {user.username}    (the password is {user.password})"] if user else []
+        return [*login, f"{job} submit --type {self._settings.jobs.types[0]} --name demo --watch"]
 
     def _watch(self) -> None:
         while not self._signals:
             self._check_children()
+            self._check_worker()
             time.sleep(POLL)
 
     def _stop(self) -> None:
         """
-        End the gateway, giving running requests the time that it gives them, and then the backends.
+        End the worker, then the gateway, giving what runs the time that each gives it, and then the backends.
         """
-        if self._gateway is not None and self._gateway.ended() is None:
+        running = [child for child in (self._worker, self._gateway) if child is not None and child.ended() is None]
+        if running:
             print("Stopping (once more to stop at once)", flush=True)
-            self._gateway.end(self._settings.drain_timeout + 5, impatient=lambda: self._signals > 1)
+        for child in running:
+            patience = WORKER_DRAIN if child is self._worker else self._settings.drain_timeout
+            child.end(patience + 5, impatient=lambda: self._signals > 1)
         for backend in self._backends:
             backend.end(5)
+
+
+def _command() -> str:
+    """
+    What to type for C{siger}, where this Python's commands may not be on the path.
+    """
+    program = Path(sysconfig.get_path("scripts"), "siger")
+    if not program.exists():
+        return "siger"
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else str(program)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -35,8 +35,8 @@ INTERRUPTED: Final = 130
 _STATUSES: Final = {"completed": 0, "failed": 1, "cancelled": 2}
 _PAGE: Final = 500
 _LONGEST_PASSWORD: Final = 16384
-_FINAL_WAIT: Final = 5
-_FINAL_TRIES: Final = 4
+_FINAL_WAIT: Final = 2
+_FINAL_TRIES: Final = 3
 
 
 class Actions:
@@ -234,11 +234,10 @@ class Actions:
         view = _Events(self._console) if self._arguments.json else View(self._screen())
         try:
             view.begin(self._gateway.ask("GET", job_path(job_id)).document)
-            status = ""
+            event: Mapping[str, Any] = {}
             for event in Following(self._gateway, job_id, self._arguments.patience, view.trouble).events():
                 view.show(event)
-                status = str(event.get("status", status))
-            job = self._final(job_id, status)
+            job = self._final(job_id, event)
             view.end(job)
             return _STATUSES.get(str(job.get("status")), TROUBLE)
         except KeyboardInterrupt:
@@ -253,15 +252,17 @@ class Actions:
     def _screen(self) -> Screen:
         return Screen(self._console.out, columns_of(self._console.out, self._console.environ))
 
-    def _final(self, job_id: str, status: str) -> Mapping[str, Any]:
+    def _final(self, job_id: str, last: Mapping[str, Any]) -> Mapping[str, Any]:
         """
-        The job as it ended. Its record follows its events, so it may be a moment late.
+        The job as it ended. Its record, which has the last word, follows its events, so it may be a moment late.
+
+        @param last: the last event.
         """
         for _ in range(_FINAL_TRIES):
             job = self._gateway.ask("GET", job_path(job_id), {"wait": _FINAL_WAIT}).document
             if job.get("status") in TERMINAL:
                 return job
-        return {**job, "status": status}
+        return {**job, "message": "", **last}
 
     def _say(self, document: object, text: str) -> None:
         """

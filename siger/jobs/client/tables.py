@@ -15,7 +15,7 @@ __all__ = ["described", "table"]
 
 _HEADINGS: Final = ("JOB ID", "STATUS", "DONE", "TYPE", "GPUS", "SUBMITTED", "NAME")
 _GAP: Final = "  "
-_LABEL: Final = 12
+_LABEL: Final = 13
 
 
 def table(jobs: Sequence[Mapping[str, Any]], columns: int | None = None, owners: bool = False) -> str:

@@ -116,7 +116,7 @@ class View:
         Say what it came to.
         """
         self._screen.draw(None)
-        self._screen.line(f"{job.get('status')}: {job.get('message')}")
+        self._screen.line(f"{job.get('status')}: {job.get('message') or ''}".removesuffix(": "))
         if job.get("error"):
             self._screen.line(f"error: {job['error']}")
         if job.get("result") is not None:
