@@ -13,7 +13,7 @@ __all__ = ["ANY", "Gpus", "Misfits"]
 ANY: Final = "any"
 
 #: Seconds for which what does not fit is given back, at least and at most, and how many of those come back a second.
-_SHORT: Final = 2.0
+_SHORT: Final = 1.0
 _LONG: Final = 30.0
 _A_SECOND: Final = 4.0
 

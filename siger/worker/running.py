@@ -124,13 +124,19 @@ class Run:
         if hurry:
             self._hurry.set()
 
+    def runs_by(self, delivery: Delivery) -> bool:
+        """
+        Whether a delivery is of the very message by which the job runs.
+        """
+        return delivery.sequence == self._delivery.sequence
+
     def adopt(self, delivery: Delivery) -> bool:
         """
         The same message has come again, although the job runs here.
 
-        @return: whether it goes on by this one.
+        @return: whether it goes on by this one; not when it is being stopped because the lease is over.
         """
-        if delivery.sequence != self._delivery.sequence or self._reason == "fence":
+        if self._reason == "fence":
             return False
         self._reply = delivery.reply
         return True

@@ -43,6 +43,8 @@ H = TypeVar("H", bound=Handler)
 
 #: Seconds before something is tried again that did not work.
 _PAUSE: Final = 1.0
+#: Seconds between two looks at the clock, at most.
+_PULSE: Final = 0.25
 #: How many jobs a second can be looked at that do not fit.
 _UNFIT_PER_SECOND: Final = 20
 #: Seconds for the last words when a worker goes away.
@@ -233,7 +235,7 @@ class Worker:
         """
         while True:
             self._pulse = _now()
-            await asyncio.sleep(self._agreed / 20)
+            await asyncio.sleep(min(_PULSE, self._agreed / 20))
 
     # The connection
 
@@ -339,8 +341,17 @@ class Worker:
             self._consider(delivery)
 
     def _comes_again(self, running: Run, delivery: Delivery) -> None:
-        if not running.adopt(delivery):
+        """
+        A job that runs here goes on by the last delivery of its message. Another message about it is of no use.
+        """
+        if not running.runs_by(delivery):
+            self._start(self._drop(delivery))
+        elif not running.adopt(delivery):
             self._give_back(delivery, self._agreed)
+
+    async def _drop(self, delivery: Delivery) -> None:
+        with contextlib.suppress(UnavailableError):
+            await self._store.acknowledge(delivery.reply)
 
     def _consider(self, delivery: Delivery) -> None:
         if self._gpus.fits(delivery.job):

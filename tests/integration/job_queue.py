@@ -42,7 +42,14 @@ class JobQueue:
         """
         Connect, and make streams and consumers.
         """
-        queue = cls(await nats.connect(url, connect_timeout=5, max_reconnect_attempts=-1, reconnect_time_wait=0.1))
+
+        async def ignore(error: Exception) -> None:  # such as that the server is away
+            pass
+
+        client = await nats.connect(
+            url, connect_timeout=5, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=ignore
+        )
+        queue = cls(client)
         for config in streams.stream_configs(1, 1):
             await queue.ask(f"STREAM.CREATE.{config['name']}", config)
         for config in streams.work_consumers(types, lease):
