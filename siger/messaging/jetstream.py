@@ -16,9 +16,11 @@ import re
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, Protocol, TypeVar
 
+from nats.aio.msg import Msg
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from siger.messaging.bucket import Entry, Mirror, check_key
 from siger.messaging.errors import (
@@ -31,6 +33,7 @@ from siger.messaging.errors import (
 )
 from siger.messaging.following import Follower
 from siger.messaging.link import Link, decode
+from siger.messaging.pipeline import header
 from siger.messaging.telling import is_deletion
 
 __all__ = ["Connection", "JetStreamBucket", "stream_config", "stream_difference"]
@@ -66,6 +69,7 @@ class Connection(Protocol):
 
     clock: IReactorTime
     link: Link | None
+    errors: int
 
     def run(self, work: Callable[[Link], Coroutine[Any, Any, T]]) -> Deferred[T]:
         """
@@ -164,13 +168,14 @@ class JetStreamBucket:
         """
         Write where nothing is.
         """
-        return self._do(key, lambda link: self._create(link, key, value))
+        return self._quickly(key, value, 0, lambda link: self._create(link, key, value))
 
     def update(self, key: str, value: bytes, revision: int) -> Deferred[int]:
         """
         Replace a known revision.
         """
-        return self._do(key, lambda link: self._write(link, key, value, {_LAST_SEQUENCE: str(revision)}))
+        expected = {_LAST_SEQUENCE: str(revision)}
+        return self._quickly(key, value, revision, lambda link: self._write(link, key, value, expected))
 
     def put(self, key: str, value: bytes) -> Deferred[int]:
         """
@@ -197,6 +202,34 @@ class JetStreamBucket:
         except InvalidKeyError as error:
             return fail(error)
         return self._connection.run(lambda link: self.with_stream(link, lambda: work(link)))
+
+    def _quickly(
+        self, key: str, value: bytes, revision: int, work: Callable[[Link], Coroutine[Any, Any, int]]
+    ) -> Deferred[int]:
+        """
+        Write in a way that costs little, if the bucket is known to be there and nothing is in the way.
+
+        @param work: the way that takes care of the rest.
+        """
+        link = self._connection.link
+        if link is None or link is not self._prepared:
+            return self._do(key, work)
+        try:
+            check_key(key)
+        except InvalidKeyError as error:
+            return fail(error)
+        head = header({_LAST_SEQUENCE: str(revision), _STREAM: self.stream})
+
+        def refused(failure: Failure) -> Any:
+            if failure.check(NobodyAnswersError, _MissingError):
+                self._prepared = None
+            elif not failure.check(RevisionError) or revision:
+                self._connection.errors += failure.check(UnavailableError) is not None
+                return failure
+            return self._do(key, work)
+
+        asked = link.pipeline.ask(self.prefix + key, value, head)
+        return asked.addCallback(self._acknowledged, key).addErrback(refused)
 
     async def _get(self, link: Link, key: str) -> Entry | None:
         entry = await self._last(link, key)
@@ -234,10 +267,15 @@ class JetStreamBucket:
     async def _write(self, link: Link, key: str, value: bytes, headers: dict[str, str]) -> int:
         headers[_STREAM] = self.stream
         try:
-            answer = decode(await link.request(self.prefix + key, value, headers))
-            _check(answer)
+            answer = await link.request(self.prefix + key, value, headers)
         except NobodyAnswersError as error:
             raise _MissingError from error
+        return self._acknowledged(answer, key)
+
+    def _acknowledged(self, message: Msg, key: str) -> int:
+        answer = decode(message)
+        try:
+            _check(answer)
         except _ApiError as error:
             if error.number in _WRONG_SEQUENCE:
                 raise RevisionError(key) from error

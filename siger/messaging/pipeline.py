@@ -16,6 +16,7 @@ from typing import Any, Final
 from attrs import define, field
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from twisted.internet.defer import Deferred, fail
 
 from siger.messaging.errors import NobodyAnswersError, TooLargeError, UnavailableError
@@ -78,6 +79,7 @@ class Pipeline:
         self._table: dict[str, _Waiting] = {}
         self._count = 0
         self._inbox = ""
+        self._subscription: Subscription | None = None
         self._token = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -99,7 +101,7 @@ class Pipeline:
         self._written.set_result(None)
         inbox = self._client.new_inbox() + "."
         self._token = len(inbox)
-        await self._client.subscribe(inbox + "*", cb=self._heard)
+        self._subscription = await self._client.subscribe(inbox + "*", cb=self._heard)
         self._inbox = inbox
 
     def close(self, reason: str) -> None:
@@ -107,6 +109,9 @@ class Pipeline:
         Take no more questions, and tell everybody who waits why.
         """
         self._inbox = ""
+        if self._subscription is not None:
+            self._subscription._stop_processing()  # which nats-py forgets when it loses a connection in certain ways
+            self._subscription = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -34,6 +34,7 @@ class FakeLink:
         self.asked: list[str] = []
         self.closed = 0
         self._answer = answer
+        self.pipeline = SimpleNamespace(ask=self.quickly)
 
     def close(self) -> Deferred[None]:
         """
@@ -58,6 +59,13 @@ class FakeLink:
         if isinstance(answer, Exception):
             raise answer
         return SimpleNamespace(data=answer if isinstance(answer, bytes) else json.dumps(answer).encode())
+
+    def quickly(self, subject: str, payload: bytes = b"", head: bytes = b"") -> Deferred[Any]:
+        """
+        Have the function answer.
+        """
+        fields = dict(line.split(": ") for line in head.decode().split("\r\n")[1:] if line)
+        return Deferred.fromCoroutine(self.request(subject, payload, fields))
 
     async def ask(self, subject: str, question: Mapping[str, Any] | None = None) -> Any:
         """
