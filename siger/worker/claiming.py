@@ -105,10 +105,12 @@ class Claimer:
         store: Store,
         delivery: Delivery,
         worker: str,
+        instance: str,
         listen: Callable[[str], Awaitable[dict[str, Any] | None]],
         trusted: Callable[[], bool],
     ) -> None:
         """
+        @param instance: what no other worker has, not even one of the same name.
         @param listen: waits for somebody else who runs a job for two thirds of a lease.
         @param trusted: whether the server is known to have been up for a lease.
         """
@@ -116,6 +118,7 @@ class Claimer:
         self._delivery = delivery
         self._job = delivery.job
         self._worker = worker
+        self._instance = instance
         self._listen = listen
         self._trusted = trusted
         self._heard_nobody_of: tuple[int, str | None] | None = None
@@ -163,8 +166,9 @@ class Claimer:
     async def _take(self, attempt: int, last: int) -> Claim:
         now = timestamp(time.time())
         event = self._event(attempt, now, status="processing", started_at=now)
-        # The message by which it runs is for whoever may take over, see above.
-        content = orjson.dumps(orjson.loads(event.to_json()) | {"delivery": self._delivery.sequence})
+        # The message by which it runs is for whoever may take over, see above; the instance makes the entry ours alone.
+        more = {"delivery": self._delivery.sequence, "instance": self._instance}
+        content = orjson.dumps(orjson.loads(event.to_json()) | more)
         return Claim(attempt, await self._append(content, last))
 
     async def _end(self, job: Job, last: int, **members: Any) -> Ended:

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -91,14 +91,23 @@ def _from_config(arguments: argparse.Namespace, environ: Mapping[str, str]) -> d
         "grace": settings.jobs.grace,
     }
     if settings.nats_address == "embedded":
-        url = client_url(settings.data_dir / "nats")
-        if url is None:
-            raise _UsageError(f"{arguments.config}: no gateway runs here that keeps a NATS server")
-        return found | {"servers": [url]}
+        return found | {"servers": _embedded(settings.data_dir)}
     if not settings.nats_address:
         raise _UsageError(f"{arguments.config} has no nats_address, so there are no jobs")
     servers = [server_url(address.strip()) for address in settings.nats_address.split(",")]
     return found | {"servers": servers, **_credentials(arguments, environ, settings.nats)}
+
+
+def _embedded(directory: Path) -> Callable[[], Sequence[str]]:
+    """
+    Where the server is that a gateway keeps: with each start it has another password.
+    """
+
+    def find() -> list[str]:
+        url = client_url(directory / "nats")
+        return [] if url is None else [url]
+
+    return find
 
 
 def _handler(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Handler:

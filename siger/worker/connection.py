@@ -23,7 +23,7 @@ from nats.aio.msg import Msg
 
 from siger.messaging.errors import UnavailableError
 
-__all__ = ["ApiError", "Connection", "server_url"]
+__all__ = ["ApiError", "Connection", "Servers", "read_answer", "server_url"]
 
 log = logging.getLogger("siger.worker")
 
@@ -42,6 +42,9 @@ LONGEST_PAUSE: Final = 5.0
 LOOK: Final = 0.25
 
 
+Servers = Sequence[str] | Callable[[], Sequence[str]]
+
+
 class ApiError(UnavailableError):
     """
     What the server says when it does not do what it was asked to do.
@@ -52,6 +55,13 @@ class ApiError(UnavailableError):
     def __init__(self, error: Mapping[str, Any]) -> None:
         self.number = error.get("err_code", 0)
         super().__init__(str(error.get("description", "an error without a description")))
+
+
+def _checked(addresses: Sequence[str]) -> Callable[[], Sequence[str]]:
+    urls = [server_url(address) for address in addresses]
+    if not urls:
+        raise ValueError("no server to connect to")
+    return lambda: urls
 
 
 def server_url(address: str) -> str:
@@ -74,15 +84,15 @@ class Connection:
     @ivar since: when the connection that stands was made, of the loop's clock.
     """
 
-    def __init__(self, servers: Sequence[str], options: Mapping[str, Any], name: str) -> None:
+    def __init__(self, servers: Servers, options: Mapping[str, Any], name: str) -> None:
         """
-        @param servers: where servers of the cluster are.
+        @param servers: where servers of the cluster are, or what tells whenever that is needed.
         @param options: further ones of C{Client.connect}, such as credentials.
         """
-        if not servers:
-            raise ValueError("no server to connect to")
-        self._servers = [server_url(address) for address in servers]
-        self._options = {"name": name, **_credentials(self._servers), **options}
+        self._find = servers if callable(servers) else _checked(servers)
+        self._discovered: list[str] = []
+        self._url = ""
+        self._options = {"name": name, **options}
         self._client: Client | None = None
         self._up = asyncio.Event()
         self._lost = asyncio.Event()
@@ -122,10 +132,14 @@ class Connection:
         """
         Try all servers once, in any order.
         """
-        for url in random.sample(self._servers, len(self._servers)):
+        given = list(self._find())
+        if not given:
+            self._complain("no NATS server runs yet")
+        urls = given + [url for url in self._discovered if _address(url) not in map(_address, given)]
+        for url in random.sample(urls, len(urls)):
             try:
                 async with asyncio.timeout(DIAL_TIMEOUT):
-                    await self._dial(url)
+                    await self._dial(url, {**_credentials([url, *given]), **self._options})
             except Exception as error:
                 await self._dispose()
                 self._complain(f"NATS at {_address(url)} cannot be used: {_said(error)}")
@@ -133,8 +147,9 @@ class Connection:
                 return True
         return False
 
-    async def _dial(self, url: str) -> None:
+    async def _dial(self, url: str, options: Mapping[str, Any]) -> None:
         said: list[Exception] = []
+        self._url = url
         self._lost.clear()
         client = self._client = Client()
 
@@ -159,7 +174,7 @@ class Connection:
                 error_cb=complained,
                 closed_cb=closed,
                 disconnected_cb=closed,
-                **self._options,
+                **options,
             )
             if not client.is_connected:
                 raise ConnectionError("no answer to CONNECT")
@@ -192,10 +207,8 @@ class Connection:
         """
         The other servers of the cluster, for when this one does not come back.
         """
-        scheme = urlsplit(self._servers[0]).scheme
-        found = [f"{scheme}://{uri.netloc.rpartition('@')[2]}" for uri in client.discovered_servers]
-        known = {_address(url) for url in self._servers}
-        self._servers += [url for url in found if _address(url) not in known][:32]
+        scheme = self._url.partition("://")[0]
+        self._discovered = [f"{scheme}://{_address(uri.netloc)}" for uri in client.discovered_servers][:32]
 
     async def _dispose(self, orderly: bool = False) -> None:
         """

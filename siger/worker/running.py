@@ -53,11 +53,14 @@ class Terms:
     """
     Under which jobs are run.
 
+    @ivar worker: the name of the worker.
+    @ivar instance: what no other worker has, not even one of the same name.
     @ivar lease: seconds that the queue waits for a sign of life.
     @ivar grace: seconds that a job gets to end by itself once it is to stop.
     """
 
     worker: str
+    instance: str
     lease: float
     grace: float
 
@@ -97,7 +100,7 @@ class Run:
         self._handler = handler
         self._terms = terms
         self._confirmed = since
-        self._claimer = Claimer(store, delivery, terms.worker, listen, trusted)
+        self._claimer = Claimer(store, delivery, terms.worker, terms.instance, listen, trusted)
         self._reason: Reason | None = None
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -201,6 +204,7 @@ class Run:
             "attempt": self.claimed.attempt,
             "worker": self._terms.worker,
             "delivery": self._delivery.sequence,
+            "instance": self._terms.instance,
         }
         with contextlib.suppress(UnavailableError):
             await self._store.say_alive(self.job.job_id, orjson.dumps(said))

@@ -26,7 +26,7 @@ from siger.jobs.model import LANES, Job
 from siger.jobs.submission import read_message
 from siger.messaging.errors import UnavailableError
 from siger.worker.claiming import FENCE, Delivery
-from siger.worker.connection import Connection
+from siger.worker.connection import Connection, Servers
 from siger.worker.context import Handler
 from siger.worker.gpus import Gpus, Misfits
 from siger.worker.lanes import Rounds
@@ -43,6 +43,8 @@ H = TypeVar("H", bound=Handler)
 
 #: Seconds before something is tried again that did not work.
 _PAUSE: Final = 1.0
+#: Seconds after which it is looked again whether the queue is as it should be, and has the same lease.
+_CHECK: Final = 60.0
 #: Seconds between two looks at the clock, at most.
 _PULSE: Final = 0.25
 #: How many jobs a second can be looked at that do not fit.
@@ -70,13 +72,13 @@ class Worker:
     Handlers share one event loop, which must not be blocked: a worker that is silent for a lease has lost its jobs.
     What computes belongs into a thread (C{asyncio.to_thread}) or another process.
 
-    @ivar name: what it calls itself; no other worker may have the same name.
+    @ivar name: what it calls itself, for those who look at jobs.
     @ivar running: what it runs, by the name of the job.
     """
 
     def __init__(
         self,
-        servers: str | Sequence[str],
+        servers: str | Servers,
         types: Sequence[str],
         *,
         handlers: Mapping[str, Handler] | Handler | None = None,
@@ -93,7 +95,7 @@ class Worker:
         credentials: str = "",
     ) -> None:
         """
-        @param servers: where NATS is: C{host:port} or URLs.
+        @param servers: where NATS is: C{host:port} or URLs, or a function that tells before each connection.
         @param types: the types of jobs to take.
         @param handlers: by type, or one for all; see also L{handler}.
         @param gpu_type: take only jobs for these GPUs, or for any.
@@ -106,6 +108,7 @@ class Worker:
         @param credentials: the path of a credentials file.
         """
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        self._instance = secrets.token_hex(8)
         self.types = list(dict.fromkeys(types))
         if not self.types:
             raise ValueError("no types of jobs to take")
@@ -133,7 +136,7 @@ class Worker:
             for lane in LANES
         }
         self._rounds = Rounds(self.types)
-        self._prepared = -1.0
+        self._prepared = self._prepared_at = -1.0
         self._pulse = 0.0
         self._misfits = Misfits()
         self._unfit = Rate(_UNFIT_PER_SECOND, _now)
@@ -279,10 +282,11 @@ class Worker:
 
     async def _prepare(self) -> None:
         """
-        See once for each connection, and when it seems necessary, that there is something to take from.
+        See for each connection, when it seems necessary, and now and then, that there is something to take from.
         """
         broken = [puller for puller in self._pullers.values() if puller.broken]
-        if self._prepared == self._connection.since and not broken:
+        fresh = self._prepared == self._connection.since and _now() - self._prepared_at < _CHECK
+        if fresh and not broken:
             return
         if broken:
             await asyncio.sleep(_PAUSE)
@@ -292,7 +296,7 @@ class Worker:
             log.info("the queue's lease is %g s", self._agreed)
         for puller in broken:
             puller.broken = False
-        self._prepared = since
+        self._prepared, self._prepared_at = since, _now()
 
     async def _round(self) -> None:
         self._changed.clear()
@@ -366,7 +370,7 @@ class Worker:
         handler = self._handlers.get(job.type) or self._default
         assert handler is not None
         gpus = self._gpus.take(job)
-        terms = Terms(self.name, self._agreed, self._grace)
+        terms = Terms(self.name, self._instance, self._agreed, self._grace)
         run = Run(self._store, delivery, handler, gpus, terms, self._pulse, self._listen, self._trusted)
         self.running[job.job_id] = run
         self._start(self._see_through(run))
@@ -410,7 +414,7 @@ class Worker:
         async def hear(message: Msg) -> None:
             with contextlib.suppress(ValueError):
                 said = json.loads(message.data)
-                if isinstance(said, dict) and said.get("worker") != self.name and not heard.done():
+                if isinstance(said, dict) and said.get("instance") != self._instance and not heard.done():
                     heard.set_result(said)
 
         since = self._connection.since

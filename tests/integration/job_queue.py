@@ -5,6 +5,7 @@ The queue as gateways use it, for tests of workers: jobs are put there, and logs
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import time
@@ -127,20 +128,15 @@ class JobQueue:
         The log of a job.
         """
         found: list[Entry] = []
-        subscription = await self.client.jetstream().subscribe(
-            streams.event_subject(job_id), stream=streams.EVENTS, ordered_consumer=True
-        )
-        try:
-            pending = (await subscription.consumer_info()).num_pending + subscription.pending_msgs
-            while pending:
-                message = await subscription.next_msg(2)
-                found.append(Entry(message.metadata.sequence.stream, message.data))
-                pending = message.metadata.num_pending
-        except NatsError:
-            pass
-        finally:
-            await subscription.unsubscribe()
-        return found
+        question = {"seq": 1, "next_by_subj": streams.event_subject(job_id)}
+        while True:
+            content = json.dumps(question).encode()
+            asked = await self.client.request(f"$JS.API.STREAM.MSG.GET.{streams.EVENTS}", content, timeout=5)
+            message = json.loads(asked.data).get("message")
+            if message is None:
+                return found
+            found.append(Entry(message["seq"], base64.b64decode(message["data"])))
+            question["seq"] = message["seq"] + 1
 
     async def events(self, job_id: str) -> list[Event]:
         """
