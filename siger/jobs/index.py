@@ -79,7 +79,7 @@ class Counts:
 
     @ivar queued: jobs that wait for their first attempt.
     @ivar running: jobs that run, or will again.
-    @ivar gpus: GPUs that those use.
+    @ivar gpus: GPUs that all of those use, or will.
     """
 
     queued: int = 0
@@ -94,7 +94,9 @@ class Counts:
             self.queued += sign
         elif row.status in _RUNNING:
             self.running += sign
-            self.gpus += sign * row.gpu_count
+        else:
+            return
+        self.gpus += sign * row.gpu_count
 
 
 class Index:

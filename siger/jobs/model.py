@@ -7,10 +7,11 @@ anybody who has both comes to the same one.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
-from attrs import asdict, field, frozen
+from attrs import field, fields_dict, frozen
 
 from siger.jobs.identifiers import is_job_id
 from siger.jobs.members import MAX_DEPTH, BrokenError, Members, deeper, read_object
@@ -188,8 +189,12 @@ class Job:
         return fields
 
 
+_NAMES: Final = tuple(fields_dict(Job))
+_values: Final = attrgetter(*_NAMES)
+
+
 def _fields(job: Job) -> dict[str, Any]:
-    fields = asdict(job, recurse=False)
+    fields = dict(zip(_NAMES, _values(job), strict=True))
     fields["tags"] = list(job.tags)
     return fields
 

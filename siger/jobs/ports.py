@@ -23,7 +23,7 @@ class AnyCounts(Protocol):
 
     @ivar queued: jobs that wait for their first attempt.
     @ivar running: jobs that run, or will again.
-    @ivar gpus: GPUs that those use.
+    @ivar gpus: GPUs that all of those use, or will.
     """
 
     @property

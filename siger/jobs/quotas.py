@@ -1,6 +1,9 @@
 """
 What one user may have at once.
 
+A job waits until a worker takes it, and nobody asks then: so the GPUs of jobs that wait count like those of jobs that
+run, and a user can never use more of them at once than they may.
+
 The counts come from the records as this gateway knows them, and what is on its way into the store is added. So one
 gateway keeps to a quota exactly; several that are asked at the same moment may let a few too many pass.
 """
@@ -37,7 +40,7 @@ class Quotas:
         self._limits = limits
         self._counts = counts
         self._unlimited = not (limits.queued or limits.running or limits.gpus)
-        self._coming: dict[str, int] = {}
+        self._coming: dict[str, tuple[int, int]] = {}
 
     def reserve(self, user_id: str, gpus: int) -> None:
         """
@@ -47,17 +50,16 @@ class Quotas:
         """
         if not self._unlimited:
             self._check(user_id, gpus)
-        self._coming[user_id] = self._coming.get(user_id, 0) + 1
+        jobs, reserved = self._coming.get(user_id, (0, 0))
+        self._coming[user_id] = (jobs + 1, reserved + gpus)
 
-    def release(self, user_id: str) -> None:
+    def release(self, user_id: str, gpus: int) -> None:
         """
         It is among the records, or will not be.
         """
-        left = self._coming[user_id] - 1
-        if left:
-            self._coming[user_id] = left
-        else:
-            del self._coming[user_id]
+        jobs, reserved = self._coming.pop(user_id)
+        if jobs > 1:
+            self._coming[user_id] = (jobs - 1, reserved - gpus)
 
     def check(self, user_id: str, gpus: int) -> None:
         """
@@ -86,8 +88,8 @@ class Quotas:
 
     def _used(self, user_id: str) -> dict[str, int]:
         counts = self._counts(user_id)
-        coming = self._coming.get(user_id, 0)
-        return {"queued": counts.queued + coming, "running": counts.running, "gpus": counts.gpus}
+        jobs, gpus = self._coming.get(user_id, (0, 0))
+        return {"queued": counts.queued + jobs, "running": counts.running, "gpus": counts.gpus + gpus}
 
     def _exceeded(self, used: dict[str, int], gpus: int) -> str | None:
         limits = self._limits
@@ -95,6 +97,6 @@ class Quotas:
             return "queued"
         if limits.running and used["running"] >= limits.running:
             return "running"
-        if limits.gpus and used["gpus"] + gpus > limits.gpus:
+        if limits.gpus and gpus and used["gpus"] + gpus > limits.gpus:
             return "gpus"
         return None

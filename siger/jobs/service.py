@@ -43,8 +43,8 @@ __all__ = ["Jobs", "Receipt"]
 
 _MOST_TRIES: Final = 5
 """How often a cancellation looks again after somebody else has written to the log."""
-_ROOM: Final = 512
-"""Bytes that a message may need beyond its payload."""
+_ROOM: Final = 2048
+"""Bytes by which a record is longer than a message at most, with the head that comes with either."""
 _AGAIN: Final = "The first submission with this key has not ended yet; try again."
 _CONTENDED: Final = "The job changes too quickly to be cancelled just now; try again."
 
@@ -161,11 +161,12 @@ class Jobs:
         job = new_job(submission, self._ids.next(), identity.user_id, identity.name, timestamp(self._now()))
         if key:
             return await self._submit_once(job, submission, key)
+        message = self._message(job)
         self._quotas.reserve(job.user_id, job.gpu_count)
         self._in_flight.add(job.job_id)
         try:
             await self._record(job)
-            await self._enqueue(job)
+            await self._enqueue(job, message)
         finally:
             self._in_flight.discard(job.job_id)
         self._mark(job.job_id)
@@ -182,23 +183,28 @@ class Jobs:
         Write the record of a job for which there is a reservation.
         """
         try:
-            self._check_size(job)
             await self._records.create(job)
         except TooLargeError as error:
             raise RefusedError(Reason.BODY_TOO_LARGE) from error
         except UnavailableError as error:
             raise unavailable(job.job_id) from error
         finally:
-            self._quotas.release(job.user_id)
+            self._quotas.release(job.user_id, job.gpu_count)
 
-    def _check_size(self, job: Job) -> None:
-        # Before anything is written: the record is longer than the message (row K6).
-        if len(job.to_json()) + _ROOM > self._broker.max_payload:
-            raise TooLargeError("more than the server takes")
+    def _message(self, job: Job) -> bytes:
+        """
+        What makes a job run.
 
-    async def _enqueue(self, job: Job) -> None:
+        @raise RefusedError: the server would not take it, or not the record, which is a little longer (row K6).
+        """
+        message = message_bytes(job)
+        if len(message) + 6 * len(job.username) + _ROOM > self._broker.max_payload:
+            raise RefusedError(Reason.BODY_TOO_LARGE)
+        return message
+
+    async def _enqueue(self, job: Job, message: bytes) -> None:
         try:
-            await self._broker.publish_job(message_bytes(job), job.type, job.lane, job.job_id)
+            await self._broker.publish_job(message, job.type, job.lane, job.job_id)
         except FullError as error:
             await self._forget(job)
             raise RefusedError(Reason.QUEUE_FULL, retry_after=RETRY_AFTER) from error
@@ -259,9 +265,10 @@ class Jobs:
         """
         self._in_flight.add(job.job_id)
         try:
+            message = self._message(job)
             self._quotas.reserve(job.user_id, job.gpu_count)
             await self._record(job)
-            await self._enqueue(job)
+            await self._enqueue(job, message)
             await self._mark(job.job_id)  # so that whoever sends it again is answered at once
         except RefusedError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:
@@ -301,7 +308,7 @@ class Jobs:
             if known is None:
                 self._quotas.reserve(job.user_id, job.gpu_count)
                 await self._record(job)
-            await self._enqueue(known or job)
+            await self._enqueue(known or job, self._message(known or job))
             await self._mark(job.job_id)
         except KeyExistsError as error:
             raise RefusedError(Reason.IN_PROGRESS, _AGAIN) from error

@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -56,6 +58,7 @@ _TAG: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 _TEXTS: Final = ("job_id", "user_id", "type", "name", "description", "gpu_type")
 _HIGHEST: Final = {"gpu_count": 2**31, "priority": 10, "max_retries": MAX_RETRIES, "timeout": MAX_TIMEOUT}
 _MEMBERS_OF_MESSAGE: Final = (*_TEXTS, "gpu_count", "priority", "params", "tags", "max_retries", "timeout")
+_values_of_message: Final = attrgetter(*_MEMBERS_OF_MESSAGE)
 
 
 class SubmissionError(Exception):
@@ -147,6 +150,7 @@ def parse(document: object, settings: JobsSettings) -> Submission:
     return Submission(**found)
 
 
+@cache
 def _checks(settings: JobsSettings) -> dict[str, _Check]:
     return {
         "type": _type(settings.types),
@@ -241,8 +245,9 @@ def message_bytes(job: Job) -> bytes:
     """
     The message that makes a job run: whenever it is made of the same job, the same.
     """
-    message = {name: getattr(job, name) for name in _MEMBERS_OF_MESSAGE}
-    return orjson.dumps(message | {"timestamp": job.submitted_at})
+    message = dict(zip(_MEMBERS_OF_MESSAGE, _values_of_message(job), strict=True))
+    message["timestamp"] = job.submitted_at
+    return orjson.dumps(message)
 
 
 def read_message(content: bytes) -> Job:

@@ -228,7 +228,7 @@ class MemoryRecords:
     def counts(self, user_id: str) -> Counts:
         jobs = [job for job in self._jobs.values() if job.user_id == user_id and not job.terminal]
         running = [job for job in jobs if job.status != "queued"]
-        return Counts(len(jobs) - len(running), len(running), sum(job.gpu_count for job in running))
+        return Counts(len(jobs) - len(running), len(running), sum(job.gpu_count for job in jobs))
 
     def ahead(self, job: Job) -> int:
         same = [

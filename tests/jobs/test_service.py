@@ -201,9 +201,9 @@ class SubmitTests(ServiceTestCase):
         """
         Row K6: what the server would not take is refused before anything is written.
         """
-        self.gateway.broker.max_payload = 2000
+        self.gateway.broker.max_payload = 4000
         for key in ("", "key"):
-            submitted = self.jobs.submit(self.submission(params={"x": "y" * 1500}), self.ada, key)
+            submitted = self.jobs.submit(self.submission(params={"x": "y" * 2000}), self.ada, key)
             self.refusal(submitted, Reason.BODY_TOO_LARGE)
         self.assertEqual((list(self.gateway.records.all()), self.store.queue), ([], []))
         self.assertTrue(self.submit("key").job_id)
