@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
 from random import random
 from typing import Any, Final, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from attrs import frozen
 
 from siger import __version__
 from siger.jobs.client.address import Address
 from siger.jobs.client.errors import LostError, TroubleError, UnreachableError, refusal
+from siger.jobs.client.text import plain
+from siger.jobs.identifiers import is_job_id
 
 __all__ = ["JOBS", "Answer", "Clock", "Gateway", "Tokens", "job_path"]
 
@@ -36,8 +38,12 @@ _LARGEST: Final = 64 * 1024 * 1024
 def job_path(job_id: str, below: str = "") -> str:
     """
     The path of a job.
+
+    @raise TroubleError: that is the name of none.
     """
-    return f"{JOBS}/{quote(job_id, safe='')}{below}"
+    if not is_job_id(job_id):
+        raise TroubleError(f"{plain(job_id)!r} is no id of a job")
+    return f"{JOBS}/{job_id}{below}"
 
 
 class Tokens(Protocol):
@@ -138,13 +144,14 @@ class Gateway:
         @param document: the body, if it is not C{None}.
         @raise TroubleError: no good answer came.
         """
-        started, pause = self.clock.monotonic(), _FIRST_PAUSE
+        started, pause, reached = self.clock.monotonic(), _FIRST_PAUSE, False
         while True:
             try:
                 return self.ask_once(method, path, parameters, document, fields)
             except TroubleError as error:
                 wait = max(error.retry_after, pause * (0.5 + random()))
-                patience = PATIENCE_UNREACHABLE if isinstance(error, UnreachableError) else PATIENCE
+                reached = reached or not isinstance(error, UnreachableError)
+                patience = PATIENCE if reached else PATIENCE_UNREACHABLE
                 if not error.passing or self.clock.monotonic() + wait > started + patience:
                     raise
                 if pause == _FIRST_PAUSE:
@@ -217,6 +224,8 @@ class Gateway:
             content = response.read(_LARGEST + 1)
         except (OSError, HTTPException) as error:
             raise LostError(f"the connection to {self.address} was lost: {_told(error)}") from error
+        if len(content) <= _LARGEST and response.length:  # reading up to a number of bytes does not notice
+            raise LostError(f"the connection to {self.address} was lost: its answer was cut off")
         if len(content) > _LARGEST:
             raise TroubleError(f"{self.address} answers with more than {_LARGEST} bytes")
         return content
