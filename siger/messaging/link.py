@@ -216,6 +216,9 @@ class Link:
             closing = self._tasks.start(self._client.close())
             await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
             closing.cancel()
+        for subscription in list(self._client._subs.values()):
+            subscription._stop_processing()  # which nats-py leaves out when closing fails
+        self.pipeline.close("the connection is closed")
         self._closed.set()
         await asyncio.sleep(0)
 

@@ -16,7 +16,6 @@ from typing import Any, Final
 from attrs import define, field
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from twisted.internet.defer import Deferred, fail
 
 from siger.messaging.errors import NobodyAnswersError, TooLargeError, UnavailableError
@@ -79,7 +78,6 @@ class Pipeline:
         self._table: dict[str, _Waiting] = {}
         self._count = 0
         self._inbox = ""
-        self._subscription: Subscription | None = None
         self._token = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -101,7 +99,7 @@ class Pipeline:
         self._written.set_result(None)
         inbox = self._client.new_inbox() + "."
         self._token = len(inbox)
-        self._subscription = await self._client.subscribe(inbox + "*", cb=self._heard)
+        await self._client.subscribe(inbox + "*", cb=self._heard)
         self._inbox = inbox
 
     def close(self, reason: str) -> None:
@@ -109,9 +107,6 @@ class Pipeline:
         Take no more questions, and tell everybody who waits why.
         """
         self._inbox = ""
-        if self._subscription is not None:
-            self._subscription._stop_processing()  # which nats-py forgets when it loses a connection in certain ways
-            self._subscription = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
