@@ -81,8 +81,10 @@ class Changes:
 
     def changed(self, job: Job) -> None:
         """
-        A job has changed.
+        A job has changed. Before the first entry of its log nothing about it does that anybody could see.
         """
+        if not job.event_seq:
+            return
         waiters = self._jobs.get(job.job_id)
         if waiters is not None:
             waiters.fire()

@@ -113,11 +113,6 @@ class AnyRecords(Protocol):
         A record, as far as it is known here.
         """
 
-    def revision(self, job_id: str) -> int:
-        """
-        Which of its versions that is; 0 for none.
-        """
-
     def fetch(self, job_id: str) -> Deferred[Job | None]:
         """
         A record, as the store has it.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from attrs import evolve
@@ -118,7 +119,7 @@ class Reconciler:
     def _changed(self, job: Job) -> None:
         now = self._clock.seconds()
         if job.status == "queued" and not job.published:
-            self._unpublished.setdefault(job.job_id, now)
+            self._unpublished.setdefault(job.job_id, now if self._busy(job.job_id) else now - self._age(job))
         else:
             self._unpublished.pop(job.job_id, None)
         if job.running:
@@ -126,6 +127,13 @@ class Reconciler:
         else:
             self._running.pop(job.job_id, None)
             self._sequences.pop(job.job_id, None)
+
+    def _age(self, job: Job) -> float:
+        """
+        How long ago a job was submitted, by the wall clocks: what a crash left is finished right after a start. Should
+        they differ, a message is sent that is there already.
+        """
+        return max(0.0, self._now() - datetime.fromisoformat(job.submitted_at).timestamp())
 
     def _alive(self, job_id: str, attempt: int) -> None:
         if job_id in self._running:

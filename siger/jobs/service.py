@@ -351,9 +351,10 @@ class Jobs:
 
     def version(self, job: Job) -> str:
         """
-        What changes whenever the record does.
+        What changes whenever something does that can be seen, and is the same on all gateways: the state as well, for
+        the end counts even if it comes late.
         """
-        return f"{job.event_seq}-{self._records.revision(job.job_id)}"
+        return f"{job.event_seq}-{job.status}"
 
     def describe(self, job: Job) -> dict[str, Any]:
         """

@@ -186,10 +186,6 @@ class MemoryRecords:
     def get(self, job_id: str) -> Job | None:
         return self._jobs.get(job_id)
 
-    def revision(self, job_id: str) -> int:
-        entry = self.mirror.entries.get(job_id)
-        return 0 if entry is None else entry.revision
-
     def fetch(self, job_id: str) -> Deferred[Job | None]:
         def read(entry: Entry | None) -> Job | None:
             return None if entry is None or entry.value is None else Job.from_json(entry.value)

@@ -126,12 +126,15 @@ class UnpublishedTests(ReconcilerTests):
 
     def test_found_at_start(self) -> None:
         """
-        A gateway that starts finds what was left before.
+        A gateway that starts finds what was left before, and finishes it at once if it is old enough.
         """
         self.left(published=False)
         self.gateway.reconciler.stop()
+        self.clock.advance(10)
         self.gateway = self.make()
-        self.pass_time(SETTLED + TICK)
+        self.clock.advance(TICK)
+        self.assertEqual(self.store.queue, [])
+        self.pass_time(SETTLED - 10)
         self.assertEqual(len(self.store.queue), 1)
 
     def test_claimed(self) -> None:
