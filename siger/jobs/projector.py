@@ -38,7 +38,7 @@ _log = Logger()
 
 #: How often an event is delivered before it is given up, and seconds before the first of them comes again.
 DELIVERIES: Final = 4
-PAUSE: Final = 0.5
+PAUSE: Final = 0.25
 
 
 @define

@@ -176,7 +176,7 @@ def projector_consumer() -> dict[str, Any]:
         "deliver_policy": "all",
         "replay_policy": "instant",
         "ack_policy": "explicit",
-        "ack_wait": 10 * _SECOND,
+        "ack_wait": 5 * _SECOND,
         "max_deliver": -1,
         "max_ack_pending": 10_000,
     }
