@@ -24,7 +24,7 @@ LAYERS = [
     {"siger.routing", "siger.balancing", "siger.policy", "siger.observe", "siger.messaging"},
     {"siger.http"},
     {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs"},
-    {"siger.destinations", "siger.store"},
+    {"siger.destinations", "siger.store", "siger.worker"},
     {"siger.frontdoor", "siger.drain", "siger.membership", "siger.accounts", "siger.queue", "siger.vitals"},
     {"siger.own", "siger.figures"},
     {"siger.gateway", "siger.workers", "siger.process"},

@@ -17,7 +17,7 @@ from attrs import frozen
 
 __all__ = ["Progress", "Result", "read_line"]
 
-_PROGRESS: Final = re.compile(r"::progress +(\d{1,3})(?:\.\d{0,9})? *%?(?: +(.*))?")
+_PROGRESS: Final = re.compile(r"::progress +([0-9]{1,3})(?:\.[0-9]{0,9})? *%?(?: +(.*))?")
 _RESULT: Final = re.compile(r"::result +(.*)")
 
 

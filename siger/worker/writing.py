@@ -68,8 +68,9 @@ class Journal:
         self._worker = worker
         self._last = last
         self._cancelling = cancelling
-        self._lines: deque[Event] = deque()
-        self._dropped = 0
+        self._lines: deque[tuple[Event, int]] = deque()  # each with the number of lines that it stands for
+        self._dropped = 0  # since there were too many in a second
+        self._overflowed = 0  # since they waited for too long
         self._rate = Rate(LINES_PER_SECOND, time.monotonic)
         self._progress: Event | None = None
         self._progress_at = 0.0
@@ -106,17 +107,19 @@ class Journal:
             self._dropped += 1
             return
         self._note_dropped()
-        if len(self._lines) >= MAX_WAITING:
-            self._lines.popleft()
-            self._dropped += 1
-        self._lines.append(self.event("log", message=_cut(text), level=level))
+        self._lines.append((self.event("log", message=_cut(text), level=level), 1))
+        while len(self._lines) > MAX_WAITING:
+            self._overflowed += self._lines.popleft()[1]
         self._wake.set()
 
     def _note_dropped(self) -> None:
-        if self._dropped and len(self._lines) < MAX_WAITING - 1:
-            said = "1 line" if self._dropped == 1 else f"{self._dropped} lines"
-            self._lines.append(self.event("log", message=f"{said} dropped", level="error"))
+        if self._dropped:
+            self._lines.append((self._note(self._dropped), self._dropped))
             self._dropped = 0
+
+    def _note(self, count: int) -> Event:
+        said = "1 line" if count == 1 else f"{count} lines"
+        return self.event("log", message=f"{said} dropped", level="error")
 
     def end(self, **members: Any) -> None:
         """
@@ -144,8 +147,11 @@ class Journal:
                 return
 
     def _next(self) -> Event | None:
+        if self._overflowed:
+            count, self._overflowed = self._overflowed, 0
+            return self._note(count)
         if self._lines:
-            return self._lines.popleft()
+            return self._lines.popleft()[0]
         if self._progress is not None and (self._final is not None or self._due() <= 0):
             event, self._progress = self._progress, None
             self._progress_at = time.monotonic()
