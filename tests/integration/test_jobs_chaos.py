@@ -107,8 +107,8 @@ class StepTests(SynchronousTestCase):
         """
         A job that was accepted.
         """
-        accepted = await client.submit(name, **members)
-        assert accepted is not None
+        accepted = await client.submit(name, **{"patience": 15, **members})
+        assert accepted is not None, client.wrong
         return accepted
 
     async def begun(self, job_id: str, attempt: int = 1) -> int:
@@ -372,7 +372,7 @@ class StepTests(SynchronousTestCase):
         wire = await self.wire()
         gateway = self.world.gateway_by(wire.port)
         self.addCleanup(gateway.kill)
-        for key in ("", f"key {when}"):
+        for key in ("", f"key-{when}"):
             wire.mend()
             await asyncio.to_thread(gateway.start)
             await asyncio.to_thread(self.world.wait_ready)
@@ -380,9 +380,9 @@ class StepTests(SynchronousTestCase):
             await self.interrupt(gateway, wire, f"{when} {key}", key, passes)
         self.work()
         async with self.world.client() as client:
-            accepted = await self.submitted(client, f"{when} key {when}", key=f"key {when}", patience=30)
+            accepted = await self.submitted(client, f"{when} key-{when}", key=f"key-{when}", patience=30)
             listed = [job for job in await client.pages(client.ports[0]) if job["name"].startswith(when)]
-            self.assertEqual(sorted(job["name"] for job in listed), [f"{when} ", f"{when} key {when}"])
+            self.assertEqual(sorted(job["name"] for job in listed), [f"{when} ", f"{when} key-{when}"])
             self.assertIn(accepted.job_id, [job["job_id"] for job in listed])
             for job in listed:
                 await self.check(client, job["job_id"], [(1, "end")])
@@ -393,9 +393,9 @@ class StepTests(SynchronousTestCase):
         """
         async with self.world.client() as client:
             client.ports = [gateway.port]
-            wire.arm(b"jobs.submit.", passes)
+            wire.arm(b"PUB jobs.submit.", passes)
             asking = asyncio.create_task(client.submit(name, key, patience=0))
-            await wire.tripped()
+            await wire.tripped(5)
             crash(gateway)
             self.assertIsNone(await asking)
             self.assertEqual(dict(client.answers), {0: 1})

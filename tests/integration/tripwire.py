@@ -43,7 +43,7 @@ class Tripwire:
         """
         Listen.
         """
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -79,10 +79,13 @@ class Tripwire:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: asyncio would complain of one that is cancelled.
+        task = asyncio.create_task(self._relay(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             onward = await asyncio.open_connection("127.0.0.1", self._target)
             with contextlib.closing(writer), contextlib.closing(onward[1]):
@@ -95,8 +98,6 @@ class Tripwire:
                     inward.cancel()
         except OSError:
             writer.close()
-        finally:
-            self._tasks.discard(task)
 
     async def _outward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
