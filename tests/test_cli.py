@@ -69,15 +69,16 @@ class CommandLineTests(SynchronousTestCase):
 
     def test_help(self) -> None:
         """
-        C{--help} names every command, and each command has help of its own.
+        C{--help} names every command, and each command has help of its own. All but one, which asks a gateway, take a
+        configuration.
         """
         self.assertEqual(0, self.siger("--help"))
         for command in COMMANDS:
             self.assertIn(f"{command.name} ", self.out)
         for command in COMMANDS:
             self.assertEqual(0, self.siger(command.name, "--help"))
-            self.assertIn(command.help, " ".join(self.out.split()))
-            self.assertIn("--config FILE", self.out)
+            self.assertIn(command.help.lower(), " ".join(self.out.lower().split()))
+            self.assertEqual("--config FILE" in self.out, command.name != "job")
 
     def test_nonsense(self) -> None:
         """
@@ -165,6 +166,17 @@ class CommandLineTests(SynchronousTestCase):
         self.assertEqual(0, self.siger("check", self.write("port: x"), SIGER_PORT=":1"))
         self.assertEqual(1, self.siger("check", self.write(""), SIGER_PORT="x"))
         self.assertTrue(self.err.startswith("SIGER_PORT: port: "), self.err)
+
+    def test_unread(self) -> None:
+        """
+        When nobody reads what is printed, the command ends as one that was killed by that, and complains of nothing.
+        """
+        reader, writer = os.pipe()
+        os.close(reader)
+        with open(writer, "w") as out:
+            err = io.StringIO()
+            self.assertEqual(141, main(["check", self.write("")], Terminal({}, out, err)))
+        self.assertEqual("", err.getvalue())
 
     def test_unprintable(self) -> None:
         """

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
-from http.client import HTTPConnection
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
 
@@ -42,7 +44,7 @@ WORKER_DRAIN = 3
 Seconds that a worker may take to finish a job before it hands it back.
 """
 
-WORKER_LEAST = 5.0
+WORKER_LEAST = 2.0
 """
 Seconds that a worker has to have lived for another one to be worth starting.
 """
@@ -68,6 +70,7 @@ class Quickstart:
         self._config = config
         self._settings = settings
         self._signals = 0
+        self._deadline = 0.0
         self._gateway: Child | None = None
         self._worker: Child | None = None
         self._worker_since = 0.0
@@ -114,6 +117,7 @@ class Quickstart:
             raise QuickstartError(f"already in use: {', '.join(busy)}")
 
     def _start(self) -> None:
+        self._deadline = time.monotonic() + READY_WITHIN
         for name, instance in self._instances():
             self._backends.append(Child.backend(name, "--host", instance.address, "--port", str(instance.port)))
         self._gateway = Child.twistd("the gateway", "-n", "--pidfile=", "siger", "--config", str(self._config))
@@ -121,19 +125,28 @@ class Quickstart:
     def _wait_until_ready(self) -> None:
         """
         Wait until the gateway says that it is ready, and as many requests to each service as it has instances were
-        answered: with instances that take turns, each has answered one.
+        answered: with instances that take turns, each has answered one.  Then until the accounts are there, which a
+        gateway does not wait for.
         """
         services = self._settings.services.values()
-        paths = ["/readyz", *(f"/services/{service.name}/" for service in services for _ in service.instances)]
-        deadline = time.monotonic() + READY_WITHIN
-        while not self._signals and paths:
+        for path in ("/readyz", *(f"/services/{service.name}/" for service in services for _ in service.instances)):
+            self._wait_for(partial(self._answers, path), f"answer from {self._url}{path}")
+        if self._settings.nats_address and self._settings.seed_users:
+            self._wait_for(self._has_accounts, "accounts")
+
+    def _wait_for(self, true: Callable[[], bool], what: str) -> None:
+        while not self._signals and not true():
             self._check_children()
-            if self._answers(paths[0]):
-                paths.pop(0)
-            elif time.monotonic() > deadline:
-                raise QuickstartError(f"no answer from {self._url}{paths[0]} within {READY_WITHIN:.0f} seconds")
-            else:
-                time.sleep(POLL)
+            if time.monotonic() > self._deadline:
+                raise QuickstartError(f"no {what} within {READY_WITHIN:.0f} seconds")
+            time.sleep(POLL)
+
+    def _has_accounts(self) -> bool:
+        """
+        Whether there are as many accounts as the file names, at least.
+        """
+        found = re.search(rb"^siger_users ([0-9.]+)$", self._answer("/metrics") or b"", re.MULTILINE)
+        return found is not None and float(found[1]) >= len(self._settings.seed_users)
 
     def _start_worker(self) -> None:
         """
@@ -164,12 +177,19 @@ class Quickstart:
         self._start_worker()
 
     def _answers(self, path: str) -> bool:
+        return self._answer(path) is not None
+
+    def _answer(self, path: str) -> bytes | None:
+        """
+        What is answered to a request, if it is a good answer.
+        """
         connection = HTTPConnection(self._settings.listen.host or "127.0.0.1", self._settings.listen.port, timeout=5)
         try:
             connection.request("GET", path)
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
+            response = connection.getresponse()
+            return response.read() if response.status == 200 else None
+        except (OSError, HTTPException):
+            return None
         finally:
             connection.close()
 

@@ -195,7 +195,8 @@ class OverrideTests(SynchronousTestCase):
 
     def test_foreign(self) -> None:
         """
-        Variables of the orchestrator for a service named C{siger}, and those of the build and the tests, are not ours.
+        Variables of the orchestrator for a service named C{siger}, and those of the build, the tests and C{siger job},
+        are not ours.
         """
         variables = {
             "SIGER_PORT": "tcp://10.0.0.1:8080",
@@ -207,6 +208,8 @@ class OverrideTests(SynchronousTestCase):
             "SIGER_NAME": "/web/siger",
             "SIGER_COMPILE": "0",
             "SIGER_TEST_X": "1",
+            "SIGER_URL": "http://localhost:8080",
+            "SIGER_TOKEN": "abc",
             "siger_port": "1",
             "OTHER": "1",
         }

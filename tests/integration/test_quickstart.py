@@ -19,6 +19,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from siger.demo.quickstart import WORKER_LEAST
 from tests.integration.gateway_process import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -44,10 +45,48 @@ def eventually(true: Callable[[], bool], seconds: float = 30) -> bool:
     return True
 
 
-class QuickstartTests(SynchronousTestCase):
+def children(pid: int) -> dict[int, str]:
     """
-    Tests of the launcher.
+    The processes that a process has started, with their command lines.
     """
+    found = {}
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((directory / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid:
+                found[int(directory.name)] = (directory / "cmdline").read_text().replace("\0", " ").strip()
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """
+    Those, and what they have started.
+    """
+    found = children(pid)
+    for child in list(found):
+        found |= descendants(child)
+    return found
+
+
+def alive(pid: int) -> bool:
+    """
+    Whether there is such a process, and it has not only to be collected.
+    """
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class LauncherTestCase(SynchronousTestCase):
+    """
+    What tests of the launcher need.
+    """
+
+    extra = ""
+    """What a test adds to the configuration."""
 
     def setUp(self) -> None:
         """
@@ -60,7 +99,7 @@ class QuickstartTests(SynchronousTestCase):
         for was, port in zip(("8080", "9001", "9002"), self.ports, strict=True):
             self.assertIn(f"127.0.0.1:{was}", shipped)
             shipped = shipped.replace(f"127.0.0.1:{was}", f"127.0.0.1:{port}")
-        (self.room / "quickstart.yaml").write_text(shipped)
+        (self.room / "quickstart.yaml").write_text(shipped + self.extra)
         # twistd looks for plugins in twisted/plugins on the path, where the checkout has none.
         (self.room / "path" / "twisted").mkdir(parents=True)
         (self.room / "path" / "twisted" / "plugins").symlink_to(CHECKOUT / "twisted_plugins")
@@ -106,6 +145,18 @@ class QuickstartTests(SynchronousTestCase):
         gone = eventually(lambda: not any(map(listening, self.ports)), 10)
         self.assertTrue(gone, [port for port in self.ports if listening(port)])
 
+    def worker(self, launcher: subprocess.Popen[str]) -> int:
+        """
+        The process that runs jobs; 0 when there is none.
+        """
+        return next((pid for pid, command in children(launcher.pid).items() if "siger.cli worker" in command), 0)
+
+
+class QuickstartTests(LauncherTestCase):
+    """
+    Tests of the launcher.
+    """
+
     def test_printedCommandWorks(self) -> None:
         """
         The URL that it tells to try answers at once, from one instance and then from the other; a Ctrl-C ends
@@ -133,6 +184,34 @@ class QuickstartTests(SynchronousTestCase):
         self.assertEqual(launcher.wait(30), 0, self.printed())
         self.assert_nothing_left()
 
+    def test_workerReplaced(self) -> None:
+        """
+        A worker that is killed is replaced by another; the end of everything ends that one too, before the gateway.
+        """
+        launcher = self.launch_and_wait()
+        first = self.worker(launcher)
+        self.assertIn("the demo worker, for jobs\n", self.printed())
+        time.sleep(WORKER_LEAST)
+        os.kill(first, signal.SIGKILL)
+        self.assertTrue(eventually(lambda: self.worker(launcher) not in (0, first)), self.printed())
+        self.assertIn("the demo worker ended by itself, with status -9; starting another\n", self.printed())
+        second = self.worker(launcher)
+        launcher.send_signal(signal.SIGINT)
+        self.assertEqual(launcher.wait(30), 0, self.printed())
+        self.assertNotIn("Traceback", self.printed())
+        self.assertFalse(alive(second))
+        self.assert_nothing_left()
+
+    def test_noJobs(self) -> None:
+        """
+        Without NATS there are no jobs, and no worker.
+        """
+        file = self.room / "quickstart.yaml"
+        file.write_text(re.sub("nats_address: .*", 'nats_address: ""', file.read_text()).partition("seed_users")[0])
+        launcher = self.launch_and_wait()
+        self.assertEqual(self.worker(launcher), 0)
+        self.assertNotIn("job", self.printed().partition("Siger is running")[2])
+
     def test_portsInUse(self) -> None:
         """
         Ports in use are all named, with what they are for, and nothing is started.
@@ -145,12 +224,16 @@ class QuickstartTests(SynchronousTestCase):
 
     def test_launcherKilled(self) -> None:
         """
-        Even a launcher that had no time to clean up leaves nothing behind.
+        Even a launcher that had no time to clean up leaves nothing behind, nor do those that it started.
         """
         launcher = self.launch_and_wait()
+        family = descendants(launcher.pid)
+        self.assertTrue(any("nats-server" in command for command in family.values()), family)
         launcher.kill()
         launcher.wait(10)
         self.assert_nothing_left()
+        gone = eventually(lambda: not any(map(alive, family)))
+        self.assertTrue(gone, [command for pid, command in family.items() if alive(pid)])
 
     def test_badConfiguration(self) -> None:
         """

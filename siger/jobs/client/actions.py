@@ -9,7 +9,6 @@ import time
 import uuid
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from getpass import getuser
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from siger.jobs.client.address import DEFAULT_URL, Address
@@ -103,7 +102,12 @@ class Actions:
 
     def _known_name(self) -> str:
         kept = self._file.read(self._url)
-        return kept.username if kept is not None else getuser()
+        if kept is not None:
+            return kept.username
+        name = self._console.environ.get("USER")
+        if not name:
+            raise TroubleError("who are you? siger job login NAME")
+        return name
 
     def _password(self, name: str) -> str:
         if self._arguments.password_stdin:

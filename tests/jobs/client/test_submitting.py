@@ -53,8 +53,16 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(
             made(*options),
             {
-                "type": "inference", "name": "n", "description": "d", "gpu_type": "L4", "gpu_count": 0,
-                "priority": 0, "max_retries": 0, "timeout": 5, "tags": ["a", "b"], "params": {"x": 1},
+                "type": "inference",
+                "name": "n",
+                "description": "d",
+                "gpu_type": "L4",
+                "gpu_count": 0,
+                "priority": 0,
+                "max_retries": 0,
+                "timeout": 5,
+                "tags": ["a", "b"],
+                "params": {"x": 1},
             },
         )
 

@@ -16,7 +16,7 @@ from siger.jobs.client.gateway import Gateway, Tokens
 
 __all__ = ["FakeClock", "Play", "answer", "event", "gateway_of", "problem", "stream"]
 
-Piece = bytes | Exception
+Piece = bytes | BaseException
 
 
 class FakeClock:
@@ -57,7 +57,7 @@ class _Pieces(io.RawIOBase):
         if not self._pieces:
             return 0
         piece = self._pieces.pop(0)
-        if isinstance(piece, Exception):
+        if isinstance(piece, BaseException):
             raise piece
         taken = piece[: len(buffer)]
         if len(piece) > len(taken):
@@ -180,5 +180,5 @@ def stream(*pieces: Piece, whole: bool = True) -> list[Piece]:
     @param whole: whether it ends as it should.
     """
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
-    chunks = [piece if isinstance(piece, Exception) else b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
+    chunks = [piece if isinstance(piece, BaseException) else b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
     return [head, *chunks, *([b"0\r\n\r\n"] if whole else [])]
