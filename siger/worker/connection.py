@@ -163,7 +163,7 @@ class Connection:
 
         try:
             await client.connect(
-                servers=[url],
+                servers=[f"{url.partition('://')[0]}://{_address(url)}"],  # whose credentials nats-py takes undecoded
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # 0 would mean for ever
                 reconnect_time_wait=0,

@@ -39,7 +39,9 @@ class JobQueue:
         self.client = client
 
     @classmethod
-    async def open(cls, url: str, lease: float = 2.0, types: tuple[str, ...] = ("work",)) -> JobQueue:
+    async def open(
+        cls, url: str, lease: float = 2.0, types: tuple[str, ...] = ("work",), **credentials: str
+    ) -> JobQueue:
         """
         Connect, and make streams and consumers.
         """
@@ -48,7 +50,7 @@ class JobQueue:
             pass
 
         client = await nats.connect(
-            url, connect_timeout=5, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=ignore
+            url, connect_timeout=5, max_reconnect_attempts=-1, reconnect_time_wait=0.1, error_cb=ignore, **credentials
         )
         queue = cls(client)
         for config in streams.stream_configs(1, 1):

@@ -420,7 +420,7 @@ class TakingTests(WorkerCase):
         await asyncio.sleep(0.5)
         await self.queue.client.subscribe("$JS.API.CONSUMER.MSG.NEXT.>", cb=hear)
         await self.queue.client.flush()
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.6)
         self.assertEqual(asked, [])
         started = time.monotonic()
         await self.queue.ended(await self.queue.submit("b"))
@@ -489,6 +489,32 @@ class LossTests(WorkerCase):
         await self.queue.emptied()
 
     @on_asyncio
+    async def test_credentials(self) -> None:
+        """
+        A server that refuses a worker is tried again and again; with the right password, jobs are run.
+        """
+        guarded = NatsServer(extra='authorization { user: "w", password: "p@ss" }')
+        self.addCleanup(guarded.stop)
+        guarded.start()
+        queue = await JobQueue.open(guarded.url, LEASE, user="w", password="p@ss")
+        spans = Spans()
+        refused = Worker(guarded.url, ["work"], handlers=spans, user="w", password="wrong")
+        self.workers.append((refused, asyncio.create_task(refused.run(signals=False))))
+        job_id = await queue.submit()
+        await asyncio.sleep(0.5)
+        self.assertEqual((spans.begun, self.workers[0][1].done()), ([], False))
+        for worker in (
+            Worker(guarded.url, ["work"], handlers=spans, user="w", password="p@ss"),
+            Worker(lambda: [guarded.url.replace("//", "//w:p%40ss@")], ["work"], handlers=spans),
+        ):
+            self.workers.append((worker, asyncio.create_task(worker.run(signals=False))))
+            self.assertEqual((await queue.ended(job_id)).worker, worker.name)
+            worker.stop()
+            await self.gone(worker)
+            job_id = await queue.submit()
+        await queue.close()
+
+    @on_asyncio
     async def test_fence(self) -> None:
         """
         A worker that cannot reach the queue stops its job before the lease has ended. It is run again later.
@@ -497,7 +523,7 @@ class LossTests(WorkerCase):
         self.work(spans)
         job_id = await self.queue.submit(max_retries=1)
         await eventually(lambda: spans.now)
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.3)
         self.server.kill()
         killed = time.monotonic()
         await eventually(lambda: not spans.now)
