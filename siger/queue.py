@@ -15,6 +15,7 @@ from siger.jobs.app import JobsApp
 from siger.jobs.broker import Broker
 from siger.jobs.catching import CatchUp
 from siger.jobs.feed import Feed
+from siger.jobs.marks import MARKS_BUCKET, MARKS_TTL, Marks
 from siger.jobs.model import STATES
 from siger.jobs.polling import Changes
 from siger.jobs.projector import Projector
@@ -96,8 +97,9 @@ class _Parts:
         self.broker = Broker(connection, jobs, settings.nats.replicas)
         self.records = Records(store.bucket(RECORDS_BUCKET))
         self.projector = Projector(connection, self.broker.preparation, CatchUp(self.broker, self.records))
-        self.jobs = Jobs(self.broker, self.records, store.bucket(KEYS_BUCKET, ttl=KEYS_TTL), jobs)
-        self.reconciler = Reconciler(self.broker, self.records, jobs, reactor, self.jobs.is_in_flight)
+        self.marks = Marks(store.bucket(MARKS_BUCKET, ttl=MARKS_TTL), reactor)
+        self.jobs = Jobs(self.broker, self.records, store.bucket(KEYS_BUCKET, ttl=KEYS_TTL), self.marks, jobs)
+        self.reconciler = Reconciler(self.broker, self.records, self.marks, jobs, reactor, self.jobs.is_in_flight)
         self.streams = EventStreams(Feed(self.broker), reactor)
 
     def start(self) -> None:
@@ -105,6 +107,7 @@ class _Parts:
         Begin: whoever wants to hear of records has to listen before they are read.
         """
         self.broker.start()
+        self.marks.start()
         self.reconciler.start()
         self.records.start()
         self.projector.start()
@@ -115,7 +118,7 @@ class _Parts:
         Carry to its end what was begun, and end.
         """
         self.reconciler.stop()
-        return self.jobs.stop().addCallback(lambda _: self._end())
+        return self.jobs.stop().addCallback(lambda _: self.marks.stop()).addCallback(lambda _: self._end())
 
     def _end(self) -> Deferred[None]:
         def listen_no_longer(_: object) -> None:

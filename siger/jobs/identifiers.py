@@ -34,11 +34,18 @@ class JobIds:
 
     @param now: the wall clock, in seconds.
     @param random: gives so many random bytes.
+    @param tag: up to five bytes which stand in all names, where the last twelve digits begin.
     """
 
-    def __init__(self, now: Callable[[], float] = time.time, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float] = time.time,
+        random: Callable[[int], bytes] = os.urandom,
+        tag: bytes = b"",
+    ) -> None:
         self._now = now
         self._random = random
+        self._tag = tag
         self._moment = 0
         self._count = 0
 
@@ -47,7 +54,8 @@ class JobIds:
         A new name: it sorts above all that were given before.
         """
         self._advance(int(self._now() * 1000))
-        tail = int.from_bytes(self._random(8)) & (2**62 - 1)
+        chance = self._random(8 - len(self._tag))
+        tail = int.from_bytes(chance[:2] + self._tag + chance[2:]) & (2**62 - 1)
         return str(UUID(int=self._moment << 80 | 7 << 76 | self._count << 64 | 2 << 62 | tail))
 
     def _advance(self, moment: int) -> None:

@@ -1,8 +1,8 @@
 """
 What finishes that nobody else will finish.
 
- - A record whose message was not acknowledged: its gateway crashed in between, or lost its connection. The message is
-   sent again, under the same name (row K4).
+ - A record whose message may not have been acknowledged (L{siger.jobs.marks}): its gateway crashed in between, or lost
+   its connection. The message is sent again, under the same name (row K4).
  - A job whose worker has gone without a word, and that no other worker took: it has failed. One that was to be
    cancelled is cancelled.
  - Records of jobs that ended longer ago than they are kept.
@@ -29,6 +29,7 @@ from siger.config.settings import JobsSettings
 from siger.jobs.catching import CatchUp
 from siger.jobs.errors import ConflictError, FullError, UnknownJobError
 from siger.jobs.events import BY_GATEWAYS, Event
+from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.ports import AnyBroker, AnyRecords
 from siger.jobs.submission import message_bytes
@@ -71,18 +72,21 @@ class Reconciler:
         self,
         broker: AnyBroker,
         records: AnyRecords,
+        marks: Marks,
         settings: JobsSettings,
         clock: IReactorTime,
         busy: Callable[[str], bool],
         now: Callable[[], float] = time.time,
     ) -> None:
         """
+        @param marks: which jobs are in the queue.
         @param busy: whether this gateway is submitting a job just now.
         @param now: the wall clock, in seconds.
         """
         self.requeued = self.lost = self.swept = 0
         self._broker = broker
         self._records = records
+        self._marks = marks
         self._settings = settings
         self._clock = clock
         self._catch_up = CatchUp(broker, records)
@@ -118,10 +122,11 @@ class Reconciler:
 
     def _changed(self, job: Job) -> None:
         now = self._clock.seconds()
-        if job.status == "queued" and not job.published:
+        if job.status == "queued" and not job.published and not self._marks.covers(job.job_id):
             self._unpublished.setdefault(job.job_id, now if self._busy(job.job_id) else now - self._age(job))
         else:
             self._unpublished.pop(job.job_id, None)
+            self._marks.settle(job.job_id)
         if job.running:
             self._running[job.job_id] = now
         else:
@@ -157,6 +162,8 @@ class Reconciler:
                 silent[job_id] = now
 
     async def _reconcile(self) -> None:
+        for job_id in list(filter(self._marks.covers, self._unpublished)):
+            del self._unpublished[job_id]
         try:
             for job in self._silent(self._unpublished, lambda _: SETTLED):
                 await self._requeue(job)

@@ -3,7 +3,7 @@ Jobs as users see them: submitted, looked at, listed, cancelled.
 
 A submission is carried out in an order that a crash may interrupt anywhere: first the record, then the message that
 makes the job run, and only when JetStream has acknowledged that one, the answer (rows K1, K4). What was begun is done
-to its end whether or not its client is still there. A record whose message was not acknowledged says so, and
+to its end whether or not its client is still there. What nobody knows to be in the queue is in doubt, and
 L{siger.jobs.reconciler} finishes it.
 
 A job that nobody runs is cancelled by an entry in its log that stands only if nobody has claimed it meanwhile: so a
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -28,6 +29,7 @@ from siger.jobs.errors import ConflictError, FullError, UnknownJobError
 from siger.jobs.events import BY_GATEWAYS, CANCELLATION, Event, fold, replay
 from siger.jobs.idempotency import Claim, Keys
 from siger.jobs.identifiers import JobIds
+from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.ports import AnyBroker, AnyRecords
 from siger.jobs.query import Query
@@ -77,11 +79,13 @@ class Jobs:
         broker: AnyBroker,
         records: AnyRecords,
         keys: Bucket,
+        marks: Marks,
         settings: JobsSettings,
         now: Callable[[], float] = time.time,
     ) -> None:
         """
         @param keys: where keys of idempotency are kept.
+        @param marks: which jobs are in the queue.
         @param now: the wall clock, in seconds.
         """
         self.outcomes = dict.fromkeys(("accepted", "replayed", "refused", "unknown", "failed"), 0)
@@ -89,7 +93,8 @@ class Jobs:
         self._records = records
         self._keys = Keys(keys, now)
         self._now = now
-        self._ids = JobIds(now)
+        self._marks = marks
+        self._ids = JobIds(now, tag=marks.tag)
         self._quotas = Quotas(settings.quotas, records.counts)
         self._catch_up = CatchUp(broker, records)
         self._in_flight: set[str] = set()
@@ -119,7 +124,7 @@ class Jobs:
         return Deferred.fromCoroutine(self._settle())
 
     async def _settle(self) -> None:
-        while self._open:  # what ends may begin more
+        while self._open:
             await DeferredList(list(self._open), consumeErrors=True)
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> Deferred[Any]:
@@ -159,17 +164,28 @@ class Jobs:
     async def _submit(self, submission: Submission, identity: Identity, key: str) -> Receipt:
         self._check_open()
         job = new_job(submission, self._ids.next(), identity.user_id, identity.name, timestamp(self._now()))
-        if key:
-            return await self._submit_once(job, submission, key)
-        message = self._message(job)
-        self._quotas.reserve(job.user_id, job.gpu_count)
         self._in_flight.add(job.job_id)
+        self._marks.begin(job.job_id)
+        doubtful = True
         try:
-            await self._record(job)
-            await self._enqueue(job, message)
+            if key:
+                receipt = await self._submit_once(job, submission, key)
+            else:
+                receipt = await self._submit_now(job)
+            doubtful = False
+        except RefusedError as error:
+            doubtful = error.reason is Reason.STORE_UNAVAILABLE
+            raise
         finally:
             self._in_flight.discard(job.job_id)
-        self._mark(job.job_id)
+            self._marks.end(job.job_id, doubtful)
+        return receipt
+
+    async def _submit_now(self, job: Job) -> Receipt:
+        message = self._message(job)
+        self._quotas.reserve(job.user_id, job.gpu_count)
+        await self._record(job)
+        await self._enqueue(job, message)
         return Receipt(job.job_id, job.submitted_at)
 
     def _check_open(self) -> None:
@@ -221,19 +237,13 @@ class Jobs:
             # It stays as one whose message was not acknowledged, and may run after all.
             raise unavailable(job.job_id) from error
 
-    def _mark(self, job_id: str) -> Deferred[Any]:
+    async def _mark(self, job_id: str) -> None:
         """
-        Write down that a job is in the queue. Nobody has to wait for that: whoever finds that it is not written down
-        puts the job into the queue again, which does nothing.
+        Write down that a job is in the queue, for whoever asks next, and wherever. For most jobs nobody does, and
+        L{siger.jobs.marks} is enough.
         """
-
-        def failed(failure: Failure) -> None:
-            failure.trap(MessagingError)
-
-        return self._start(self._published(job_id)).addErrback(failed)
-
-    async def _published(self, job_id: str) -> Job:
-        return await self._records.change(job_id, lambda job: job if job.published else evolve(job, published=True))
+        with suppress(MessagingError):
+            await self._records.change(job_id, lambda job: job if job.published else evolve(job, published=True))
 
     # With a key.
 
@@ -263,20 +273,14 @@ class Jobs:
         """
         Carry out the first submission with a key. Nothing that is refused for good shall hold its key.
         """
-        self._in_flight.add(job.job_id)
         try:
-            message = self._message(job)
-            self._quotas.reserve(job.user_id, job.gpu_count)
-            await self._record(job)
-            await self._enqueue(job, message)
-            await self._mark(job.job_id)  # so that whoever sends it again is answered at once
+            receipt = await self._submit_now(job)
         except RefusedError as error:
             if error.reason is not Reason.STORE_UNAVAILABLE:
                 await self._release(job, key)
             raise
-        finally:
-            self._in_flight.discard(job.job_id)
-        return Receipt(job.job_id, job.submitted_at)
+        await self._mark(job.job_id)
+        return receipt
 
     async def _release(self, job: Job, key: str) -> None:
         try:
@@ -296,11 +300,17 @@ class Jobs:
             known = await self._records.fetch(claim.job_id)
         except UnavailableError as error:
             raise unavailable(claim.job_id) from error
-        if known is not None and (known.published or known.status != "queued"):
+        if known is not None and self._is_queued(known):
             return Receipt(known.job_id, known.submitted_at, replayed=True)
         if claim.busy or claim.job_id in self._in_flight:
             raise RefusedError(Reason.IN_PROGRESS, _AGAIN)
         return await self._resume(job, known)
+
+    def _is_queued(self, job: Job) -> bool:
+        """
+        Whether a job is in the queue, or was.
+        """
+        return job.published or job.status != "queued" or self._marks.covers(job.job_id)
 
     async def _resume(self, job: Job, known: Job | None) -> Receipt:
         self._in_flight.add(job.job_id)

@@ -50,6 +50,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.records = MemoryBucket("jobs")
         self.keys = MemoryBucket("job_keys")
+        self.marks = MemoryBucket("job_marks")
         self.queue: list[tuple[str, bytes, str]] = []
         self.logs: dict[str, list[tuple[int, Event]]] = {}
         self.orders: list[tuple[str, str]] = []
@@ -65,6 +66,7 @@ class MemoryStore:
     @available.setter
     def available(self, available: bool) -> None:
         self._available = self.records.available = self.keys.available = available
+        self.marks.available = available
 
     def say(self, event: Event) -> int:
         """

@@ -20,6 +20,7 @@ from siger.http.request import RequestParser
 from siger.http.stream import Exchange
 from siger.jobs.app import ROUTES, JobsApp
 from siger.jobs.events import Event, replay
+from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.polling import Changes
 from siger.jobs.service import Jobs
@@ -100,7 +101,8 @@ class Gateway:
         self.time = 1000.0
         self.broker = MemoryBroker(store)
         self.records = MemoryRecords(store)
-        self.jobs = Jobs(self.broker, self.records, store.keys, settings, lambda: self.time)
+        self.marks = Marks(store.marks, self.clock)
+        self.jobs = Jobs(self.broker, self.records, store.keys, self.marks, settings, lambda: self.time)
         self.changes = Changes(self.clock, 3)
         self.records.on_change(self.changes.changed)
         self.records.start()

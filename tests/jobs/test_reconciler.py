@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings import JobsSettings
 from siger.jobs.events import Event, replay
+from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.reconciler import LOST, SETTLED, SWEEP, TICK, Reconciler
 from siger.jobs.submission import message_bytes
@@ -30,9 +31,17 @@ class Gateway:
     def __init__(self, store: MemoryStore, settings: JobsSettings, clock: Clock) -> None:
         self.broker = MemoryBroker(store)
         self.records = MemoryRecords(store)
+        self.marks = Marks(store.marks, clock)
+        self.marks.start()
         self.busy: set[str] = set()
         self.reconciler = Reconciler(
-            self.broker, self.records, settings, clock, self.busy.__contains__, lambda: 1e6 + clock.seconds()
+            self.broker,
+            self.records,
+            self.marks,
+            settings,
+            clock,
+            self.busy.__contains__,
+            lambda: 1e6 + clock.seconds(),
         )
         self.reconciler.start()
         self.records.start()

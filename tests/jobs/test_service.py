@@ -9,11 +9,13 @@ from typing import Any
 import orjson
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings import JobQuotas, JobsSettings
 from siger.errors import Reason
 from siger.jobs.events import Event
+from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.query import Query
 from siger.jobs.refusals import RefusedError
@@ -42,7 +44,10 @@ class Gateway:
         self.broker = MemoryBroker(store)
         self.records = MemoryRecords(store)
         self.records.start()
-        self.jobs = Jobs(self.broker, self.records, store.keys, settings, now)
+        self.clock = Clock()
+        self.marks = Marks(store.marks, self.clock)
+        self.marks.start()
+        self.jobs = Jobs(self.broker, self.records, store.keys, self.marks, settings, now)
 
 
 class ServiceTestCase(SynchronousTestCase):
@@ -122,11 +127,12 @@ class SubmitTests(ServiceTestCase):
 
     def test_submit(self) -> None:
         """
-        What is accepted is recorded for its user, published, and in the queue with all that was submitted.
+        What is accepted is recorded for its user, and in the queue with all that was submitted.
         """
         receipt = self.submit(priority=8, gpu_count=4, params={"epochs": 3})
         job = self.record(receipt.job_id)
-        self.assertEqual((job.user_id, job.username, job.status, job.published), ("ada", "Ada", "queued", True))
+        self.assertEqual((job.user_id, job.username, job.status), ("ada", "Ada", "queued"))
+        self.assertTrue(self.gateway.marks.covers(job.job_id))
         ((subject, message, name),) = self.store.queue
         self.assertEqual((subject, name), ("jobs.submit.ai_training.high", receipt.job_id))
         said = orjson.loads(message)
@@ -136,17 +142,17 @@ class SubmitTests(ServiceTestCase):
 
     def test_acknowledged_first(self) -> None:
         """
-        Row K1: a job is not accepted before the queue has acknowledged it; its record says so until then (row K4).
+        Row K1: a job is not accepted before the queue has acknowledged it, and in doubt until then (row K4).
         """
         self.gateway.broker.held = []
         submitted = self.jobs.submit(self.submission(), self.ada)
         self.assertNoResult(submitted)
         (job,) = self.gateway.records.all()
-        self.assertFalse(job.published)
+        self.assertFalse(self.gateway.marks.covers(job.job_id))
         self.assertTrue(self.jobs.is_in_flight(job.job_id))
         self.gateway.broker.held.pop()()
         self.assertEqual(self.successResultOf(submitted).job_id, job.job_id)
-        self.assertTrue(self.record(job.job_id).published)
+        self.assertTrue(self.gateway.marks.covers(job.job_id))
         self.assertFalse(self.jobs.is_in_flight(job.job_id))
 
     def test_away(self) -> None:
@@ -171,12 +177,12 @@ class SubmitTests(ServiceTestCase):
         said = self.refusal(submitted, Reason.STORE_UNAVAILABLE)
         (job,) = self.gateway.records.all()
         self.assertEqual(said, {"job_id": job.job_id, "status": "unknown"})
-        self.assertFalse(job.published)
+        self.assertFalse(self.gateway.marks.covers(job.job_id))
         self.assertEqual(self.jobs.outcomes["unknown"], 1)
 
     def test_lost_with_store(self) -> None:
         """
-        A store that goes away between record and queue leaves a record that says that it is not in the queue.
+        A store that goes away between record and queue leaves a record that is in doubt.
         """
         self.gateway.broker.held = []
         submitted = self.jobs.submit(self.submission(), self.ada)
@@ -185,7 +191,8 @@ class SubmitTests(ServiceTestCase):
         self.refusal(submitted, Reason.STORE_UNAVAILABLE)
         self.store.available = True
         (job,) = self.gateway.records.all()
-        self.assertEqual((job.status, job.published, self.store.queue), ("queued", False, []))
+        self.assertEqual((job.status, self.store.queue), ("queued", []))
+        self.assertFalse(self.gateway.marks.covers(job.job_id))
 
     def test_full(self) -> None:
         """
@@ -194,6 +201,7 @@ class SubmitTests(ServiceTestCase):
         self.store.full = True
         self.refusal(self.jobs.submit(self.submission(), self.ada, "key"), Reason.QUEUE_FULL)
         self.assertEqual(list(self.gateway.records.all()), [])
+        self.assertEqual(len(self.gateway.marks._doubtful), 0)
         self.store.full = False
         self.assertFalse(self.submit("key").replayed)
 
@@ -219,7 +227,7 @@ class SubmitTests(ServiceTestCase):
         self.assertNoResult(stopped)
         self.gateway.broker.held.pop()()
         self.successResultOf(stopped)
-        self.assertTrue(self.record(self.successResultOf(submitted).job_id).published)
+        self.assertEqual([name for _, _, name in self.store.queue], [self.successResultOf(submitted).job_id])
 
     def test_order(self) -> None:
         """
