@@ -99,11 +99,11 @@ class TourTestCase(LauncherTestCase):
         self.assertEqual(status, 202, document)
         return str(document["job_id"])
 
-    def record(self, job_id: str, wait: int = 0) -> dict[str, Any]:
+    def record(self, job_id: str) -> dict[str, Any]:
         """
         What is known of a job.
         """
-        status, document = self.ask("GET", f"/api/v1/jobs/{job_id}" + (f"?wait={wait}" if wait else ""))
+        status, document = self.ask("GET", f"/api/v1/jobs/{job_id}")
         self.assertEqual(status, 200, document)
         return document
 
@@ -187,7 +187,8 @@ class HTTPTests(TourTestCase):
         numbers = [int(number) for number, _, _ in events if number]
         self.assertEqual(sorted(set(numbers)), numbers)
         self.assertEqual(self.events(job_id, **{"Last-Event-ID": str(numbers[2])}), events[-len(numbers[3:]) :])
-        job = self.record(job_id, wait=5)
+        self.assertTrue(eventually(lambda: self.record(job_id)["status"] == "completed", 10))
+        job = self.record(job_id)
         self.assertEqual((job["status"], job["progress"], job["attempts"]), ("completed", 100, 1))
         self.assertEqual([round(loss, 4) for loss in job["result"]["losses"]], losses)
         self.assertRegex(job["timestamp"], TIME)

@@ -119,9 +119,21 @@ class LauncherTestCase(SynchronousTestCase):
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        self.addCleanup(launcher.wait, 30)
-        self.addCleanup(launcher.kill)
+        self.addCleanup(self.end, launcher)
         return launcher
+
+    def end(self, launcher: subprocess.Popen[str]) -> None:
+        """
+        End it and all that it has started, so that nobody writes to the room any more.
+        """
+        family = descendants(launcher.pid)
+        launcher.terminate()
+        try:
+            launcher.wait(20)
+        except subprocess.TimeoutExpired:
+            launcher.kill()
+            launcher.wait(10)
+        eventually(lambda: not any(map(alive, family)), 10)
 
     def printed(self) -> str:
         """

@@ -35,7 +35,8 @@ _STATUSES: Final = {"completed": 0, "failed": 1, "cancelled": 2}
 _PAGE: Final = 500
 _LONGEST_PASSWORD: Final = 16384
 _FINAL_WAIT: Final = 2
-_FINAL_TRIES: Final = 3
+_FINAL_PAUSE: Final = 0.1
+_FINAL_PATIENCE: Final = 6.0
 
 
 class Actions:
@@ -262,11 +263,15 @@ class Actions:
 
         @param last: the last event.
         """
-        for _ in range(_FINAL_TRIES):
+        clock = self._gateway.clock
+        until = clock.monotonic() + _FINAL_PATIENCE
+        while True:
             job = self._gateway.ask("GET", job_path(job_id), {"wait": _FINAL_WAIT}).document
             if job.get("status") in TERMINAL:
                 return job
-        return {**job, "message": "", **last}
+            if clock.monotonic() > until:
+                return {**job, "message": "", **last}
+            clock.sleep(_FINAL_PAUSE)
 
     def _say(self, document: object, text: str) -> None:
         """

@@ -387,8 +387,9 @@ class WatchTests(ActionsTestCase):
         If it does not come, the event has to do.
         """
         end = event(4, "status", status="failed", error="boom")
-        self.assertEqual(self.watch([end], *[{**job().public(), "status": "processing"}] * 3), 1)
+        self.assertEqual(self.watch([end], *[{**job().public(), "status": "processing"}] * 99), 1)
         self.assertEqual(self.printed()[0][1:], ["failed", "error: boom"])
+        self.assertFalse(self.play.finished)
 
     def test_json(self) -> None:
         """
