@@ -77,7 +77,7 @@ class Projector:
         self.applied = self.unreadable = self.orphans = 0
         self._catch_up = catch_up
         self._owed: set[str] = set()
-        self._pulling = Pulling(connection, preparation, EVENTS, PROJECTOR, self._handle)
+        self._pulling = Pulling(connection, preparation, EVENTS, PROJECTOR, self.handle)
 
     def start(self) -> None:
         """
@@ -93,7 +93,12 @@ class Projector:
         """
         return self._pulling.stop()
 
-    async def _handle(self, link: Any, messages: Sequence[Msg]) -> None:
+    async def handle(self, link: Any, messages: Sequence[Msg]) -> None:
+        """
+        Bring the records up to date that some events are about. A coroutine of asyncio's.
+
+        @param link: the connection that they came by.
+        """
         shares = self._sort(link, messages)
         # Those first that failed when a connection was lost: the server sends their events again, but only later.
         owed = [_Share(job_id) for job_id in self._owed if job_id not in shares]
