@@ -117,9 +117,6 @@ class EventStreams:
         if self._users.get(identity.user_id, 0) >= self._most:
             raise RefusedError(Reason.RATE_LIMITED, _TOO_MANY)
         cursor = Cursor(job, last_event_id(request))
-        if cursor.ended:
-            request.setResponseCode(204)
-            return succeed(b"")
         if request.method == b"HEAD":
             set_head(request)
             return succeed(b"")

@@ -186,8 +186,10 @@ class GatewayOf:
             error = failure.value
             return refuse(request, error.reason, error.detail, members=error.members, retry_after=error.retry_after)
 
+        answer: Deferred[bytes] = Deferred()  # what Klein cancels when the client leaves is not the stream
         try:
-            return self.streams.serve(request, self.record).addErrback(refused)
+            self.streams.serve(request, self.record).addErrback(refused).chainDeferred(answer)
+            return answer
         except RefusedError as error:
             return refuse(request, error.reason, error.detail, members=error.members, retry_after=error.retry_after)
 

@@ -63,6 +63,13 @@ class CursorTests(SynchronousTestCase):
         log = numbered(status("processing"), event("progress", 1, progress=5), event("log", 1), status("completed"))
         self.assertEqual(told(job(), log), log)
 
+    def test_nothing_twice(self) -> None:
+        """
+        An entry that comes again, or after a later one, is not told.
+        """
+        log = numbered(event("log", 1), event("log", 1), event("log", 1))
+        self.assertEqual(told(job(), [log[0], log[0], log[2], log[1]]), [log[0], log[2]])
+
     def test_not_what_comes_too_late(self) -> None:
         """
         What a worker says whose attempt is over is not told, as it makes nothing of the record.

@@ -93,6 +93,8 @@ class WakingTests(FeedCase):
         self.view.return_()
         self.assertEqual((first.woken, second.woken), ([1, "anyhow"], []))
         self.assertEqual(len(self.feed), 1)
+        self.feed.watch("another", second)()
+        self.assertEqual(list(self.feed._readers), [JOB_ID])
 
     def test_starts_once_and_stops(self) -> None:
         """

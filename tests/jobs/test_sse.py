@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.defer import CancelledError, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -65,6 +66,7 @@ class StreamCase(SynchronousTestCase):
         Fail if anything is left of the streams.
         """
         self.assertEqual((len(self.gateway.streams), len(self.gateway.feed)), (0, 0))
+        self.assertEqual((self.gateway.streams._users, self.gateway.feed._readers), ({}, {}))
 
 
 class ProtocolTests(StreamCase):
@@ -259,12 +261,12 @@ class FlowTests(StreamCase):
         """
         client = self.open()
         client.pause()
-        asked = len(self.gateway.view.asked)
+        asked, body = len(self.gateway.view.asked), client.stream.body
         for _ in range(250):
             self.logs.say(event("log", 1))
         self.wait(60)
         self.gateway.view.return_()
-        self.assertEqual((len(self.gateway.view.asked), client.ids), (asked, []))
+        self.assertEqual((len(self.gateway.view.asked), client.stream.body), (asked, body))
         client.resume()
         self.assertEqual(client.ids, list(range(1, 251)))
 
@@ -308,7 +310,7 @@ class FlowTests(StreamCase):
         """
         Nothing is left of a stream whose client leaves, whatever it waits for.
         """
-        for prepare in ("idle", "reading", "paused", "away", "beginning"):
+        for prepare in ("idle", "reading", "paused", "away", "failed", "beginning"):
             self.gateway.view.held = [] if prepare == "beginning" else None
             client = Client(self.gateway)
             if prepare == "reading":
@@ -320,6 +322,15 @@ class FlowTests(StreamCase):
                 self.gateway.view.leave()
                 self.logs.say(event("log", 1))
                 self.gateway.view.return_()
+            elif prepare == "failed":
+                self.gateway.view.held = []
+                self.logs.say(event("log", 1))
+                self.gateway.view.leave()
+                self.gateway.view.return_()
+                self.gateway.view.held = []
+                self.logs.say(event("log", 1))
+                self.gateway.view.leave()
+                self.gateway.view.away = False
             client.leave()
             self.wait(0.1)
             self.gone()
@@ -374,6 +385,42 @@ class OutageTests(StreamCase):
         self.wait(1.1)
         self.assertEqual(client.ids, [1])
 
+    def test_lost_while_reading_to_the_end(self) -> None:
+        """
+        A read for what may have been missed is tried again until it is answered.
+        """
+        client = self.open()
+        self.gateway.view.held = []
+        self.gateway.view.return_()
+        self.gateway.view.leave()
+        self.logs.say(event("log", 1))
+        self.gateway.view.away = False
+        self.wait(1.1)
+        self.assertEqual(client.ids, [1])
+
+    def test_slow_to_begin(self) -> None:
+        """
+        Nothing is sent before the log could be read, as it may be that the answer is another; then all is as ever.
+        """
+        self.gateway.view.held = []
+        client = Client(self.gateway)
+        self.logs.say(event("log", 1))
+        self.wait(HEARTBEAT + 5)
+        self.assertIs(client.stream.status, None)
+        self.gateway.view.release()
+        self.clock.advance(0)
+        self.assertEqual((client.stream.status, client.ids), (200, [1]))
+
+    def test_given_up_by_the_broker(self) -> None:
+        """
+        A read that is called off is no reason to say that nothing more comes.
+        """
+        self.gateway.view.held = []
+        self.gateway.view.read_events = lambda *arguments: fail(CancelledError())  # type: ignore[method-assign]
+        self.refused(Client(self.gateway), Reason.INTERNAL_ERROR)
+        self.gone()
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
+
     def test_reset_while_reading(self) -> None:
         """
         What happened unheard, after a read was asked for and before the outage was over, is read.
@@ -400,6 +447,20 @@ class OutageTests(StreamCase):
         self.gateway.view.hidden = float("inf")
         self.wait(0.1)
         self.assertEqual(client.ids, [1])
+
+    def test_servers_that_are_behind_for_long(self) -> None:
+        """
+        That lasts some seconds, less and less often; and begins anew with the next entry.
+        """
+        client = self.open()
+        for late in (*[0.05] * 10, 3.0):
+            self.gateway.view.hidden = 1
+            sequence = self.logs.say(event("log", 1))
+            self.wait(late)
+            self.assertEqual(client.last, sequence - 1 or None)
+            self.gateway.view.hidden = float("inf")
+            self.wait(0.1 if late < 1 else 2.0)
+            self.assertEqual(client.last, sequence)
 
     def test_what_is_never_found(self) -> None:
         """
