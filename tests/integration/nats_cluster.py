@@ -93,7 +93,14 @@ class NatsCluster:
         """
         All of them, as C{nats_address} wants it.
         """
-        return ",".join(f"127.0.0.1:{member.port}" for member in self.members)
+        return self.addresses_of(self.members)
+
+    @staticmethod
+    def addresses_of(members: list[Member]) -> str:
+        """
+        Some of them.
+        """
+        return ",".join(f"127.0.0.1:{member.port}" for member in members)
 
     def start(self) -> NatsCluster:
         """

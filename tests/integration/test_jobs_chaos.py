@@ -471,6 +471,23 @@ class ChaosTests(SynchronousTestCase):
                 group.create_task(submissions.submit())
                 group.create_task(asyncio.to_thread(self.storm.blow, self.seconds))
             await self.check(client, submissions.cancelled)
+            self.summarise(client)
+
+    def summarise(self, client: Client) -> None:
+        """
+        Say how bad it was, and see that it was bad at all.
+        """
+        runs = self.world.runs.runs().values()
+        again = sum(len(each) > 1 for each in runs)
+        retried = sum(accepted.tries > 1 for accepted in client.accepted.values())
+        answers = ", ".join(f"{times} times {status}" for status, times in sorted(client.answers.items()))
+        print(
+            f"\n    SIGER_TEST_SEED={self.seed}: {len(self.storm.happened)} blows; {len(client.accepted)} accepted, "
+            f"{retried} of them not at first, {len(client.doubtful)} in doubt; {answers}; {again} ran more than once"
+        )
+        self.assertGreater(len(self.storm.happened), self.seconds / 4)
+        self.assertGreater(retried, 0)
+        self.assertGreater(again, 0)
 
     def report(self) -> None:
         """
