@@ -294,6 +294,9 @@ class LogsTests(BrokerCase):
         self.answers[ANY] = [[self.end("404")]]
         self.answers[LEADER] = [self.from_leader(3, CLAIM), self.from_leader(4, CLAIM), refusal(10037)]
         self.assertEqual(self.read(), [3, 4])
+        self.answers[ANY] = [self.lines(3)]
+        self.answers[LEADER] = [self.from_leader(4, CLAIM), refusal(10037)]
+        self.assertEqual(self.read(at_least=4), [3, 4])
 
     def test_enough(self) -> None:
         """
@@ -321,6 +324,7 @@ class LogsTests(BrokerCase):
         self.prepared()
         first, _, third, end = self.lines(3, 5, 7)
         self.answers[ANY] = [[first, third, end]]
+        self.answers[LEADER] = refusal(10037)
         self.failureResultOf(self.broker.read_events(JOB_ID, 0), UnavailableError)
 
     def test_nonsense(self) -> None:

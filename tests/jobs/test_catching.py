@@ -157,9 +157,12 @@ class CatchUpTests(SynchronousTestCase):
         """
         An event that is gone from the log by now counts all the same.
         """
-        log = self.log(status("processing"), status("completed"))
+        log = self.log(status("processing", worker="w"), status("completed"))
+        self.store.logs[JOB_ID] = log[1:]
+        record = self.successResultOf(self.catch_up(JOB_ID, log))
+        self.assertEqual((record.status, record.worker), ("completed", "w"))
         self.store.logs.clear()
-        self.assertEqual(self.successResultOf(self.catch_up(JOB_ID, log)).status, "completed")
+        self.assertEqual(self.successResultOf(CatchUp(self.broker, self.others)(JOB_ID, log)), record)
 
     def test_long(self) -> None:
         """

@@ -170,6 +170,7 @@ class PipelineTests(TestCase):
         await self.do(asyncio.sleep(0.1))
         second = pipeline.ask("b", b"45")
         await self.assertFailure(first, UnavailableError)
+        await self.do(asyncio.sleep(0.01))
         self.assertNoResult(second)
         self.assertEqual(pipeline.waiting, 2)
         await self.hear(client, 1)
