@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from siger.config.settings import JobsSettings
 from siger.errors import Reason
 from siger.jobs.catching import CatchUp
-from siger.jobs.errors import ConflictError, FullError, UnknownJobError
+from siger.jobs.errors import ConflictError, FullError
 from siger.jobs.events import BY_GATEWAYS, CANCELLATION, Event, fold, replay
 from siger.jobs.idempotency import Claim, Keys
 from siger.jobs.identifiers import JobIds
@@ -408,14 +408,14 @@ class Jobs:
                 if job.terminal:
                     return job, True
                 try:
-                    return await (self._stop_running(job) if job.running else self._withdraw(job, last)), False
+                    return await (self._stop_running(job) if job.running else self._withdraw(job, last))
                 except ConflictError:
                     job, last = await self._reread(job, last)
-        except (UnavailableError, UnknownJobError) as error:
+        except MessagingError as error:
             raise unavailable() from error
         raise RefusedError(Reason.IN_PROGRESS, _CONTENDED)
 
-    async def _withdraw(self, job: Job, last: int) -> Job:
+    async def _withdraw(self, job: Job, last: int) -> tuple[Job, bool]:
         """
         Cancel a job that nobody runs, unless somebody claims it first.
 
@@ -423,19 +423,22 @@ class Jobs:
         """
         event = self._event(job, "cancelled", "Job cancelled before it was started")
         sequence = await self._broker.publish_event(event, last)
-        return await self._show(job, event, sequence)
+        return await self._show(job, event, sequence), False
 
-    async def _stop_running(self, job: Job) -> Job:
+    async def _stop_running(self, job: Job) -> tuple[Job, bool]:
         """
         Ask the worker of a job to stop, as often as its user does.
+
+        @return: the job, and whether it had ended before. Only its log says which came first, so that nobody is told
+            of a cancellation who will find a job that was completed.
         """
         if job.status != "cancelling":
             event = self._event(job, "cancelling", CANCELLATION)
             sequence = await self._broker.publish_event(event)
-            job = await self._show(job, event, sequence)
+            job = await self._catch_up(job.job_id, [(sequence, event)])
         if not job.terminal:
             await self._broker.publish_control(job.job_id, "cancel")
-        return job
+        return job, job.status in ("completed", "failed")
 
     async def _show(self, job: Job, event: Event, sequence: int) -> Job:
         """
