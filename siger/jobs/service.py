@@ -214,7 +214,10 @@ class Jobs:
         @raise RefusedError: the server would not take it, or not the record, which is a little longer (row K6).
         """
         message = message_bytes(job)
-        if len(message) + 6 * len(job.username) + _ROOM > self._broker.max_payload:
+        most = self._broker.max_payload
+        if not most:  # the connection was lost while a key was looked up
+            raise unavailable()
+        if len(message) + 6 * len(job.username) + _ROOM > most:
             raise RefusedError(Reason.BODY_TOO_LARGE)
         return message
 
