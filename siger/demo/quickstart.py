@@ -39,12 +39,12 @@ POLL = 0.1
 Seconds between two looks at signals and children.
 """
 
-WORKER_DRAIN = 3
+WORKER_DRAIN = 1
 """
-Seconds that a worker may take to finish a job before it hands it back.
+Seconds that the worker may take to finish its jobs before it hands them back.
 """
 
-WORKER_LEAST = 2.0
+WORKER_LEAST = 1.0
 """
 Seconds that a worker has to have lived for another one to be worth starting.
 """

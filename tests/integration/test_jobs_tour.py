@@ -15,7 +15,6 @@ import sys
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
-from siger.demo.quickstart import WORKER_LEAST
 from tests.integration.test_quickstart import CHECKOUT, LauncherTestCase, eventually
 
 LOGIN = b'{"username": "user", "password": "user123"}'
@@ -37,7 +36,10 @@ JOB = b"""\
   "tags": ["nlp", "bert", "fine-tuning"]
 }
 """
-LONG = JOB.replace(b'"epochs": 3', b'"epochs": 100')
+LONG = JOB.replace(b'"epochs": 3', b'"epochs": 8')
+"""
+One that takes four seconds.
+"""
 TIME = r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z\Z"
 
 
@@ -151,12 +153,19 @@ class TourTestCase(LauncherTestCase):
         return done.stdout.decode()
 
 
-class HTTPTests(TourTestCase):
+class TourTests(TourTestCase):
     """
-    The tour with any HTTP client.
+    The tour.
     """
 
     def test_tour(self) -> None:
+        """
+        It works with any HTTP client, and with the command.
+        """
+        self.tour_over_http()
+        self.tour_by_command()
+
+    def tour_over_http(self) -> None:
         """
         The published bodies work word for word and are answered as published; the events of a job are seen to its end,
         with a loss that falls, and can be resumed anywhere; another job is cancelled while it runs.
@@ -206,27 +215,22 @@ class HTTPTests(TourTestCase):
         self.assertEqual(self.events(job_id)[-1][2]["status"], "cancelled")
         self.assertTrue(eventually(lambda: self.record(job_id)["status"] == "cancelled", 10))
 
-
-class CommandTests(TourTestCase):
-    """
-    The tour with C{siger job}.
-    """
-
-    def test_tour(self) -> None:
+    def tour_by_command(self) -> None:
         """
         A job is submitted from a file and watched to its end; another is cancelled; both are listed and shown.
         """
         self.siger("login", "user", "--password-stdin", source=b"user123\n")
-        out = self.siger("submit", "-", "--watch", source=JOB)
+        out = self.siger("submit", "-", "--watch", "--tag", "mine", source=JOB)
         first, *lines = out.splitlines()
         self.assertEqual(lines[0], "BERT Fine-tuning (ai_training, 4 x A100)")
         self.assertIn("epoch 3/3: loss ", out)
         self.assertIn("completed: Job completed\nresult: {", out)
-        second = self.siger("submit", "-", "--param", "epochs=100", "--name", "Another", source=JOB).strip()
+        options = ("--param", "epochs=20", "--name", "Another", "--tag", "mine")
+        second = self.siger("submit", "-", *options, source=JOB).strip()
         self.seen_at_terminal(second)
         self.assertIn(f"{second}: cancelling", self.siger("cancel", second))
         self.assertIn("cancelled: Job cancelled\n", self.siger("watch", second, status=2))
-        listed = self.siger("list", "--tag", "bert").splitlines()[1:]
+        listed = self.siger("list", "--tag", "mine").splitlines()[1:]
         self.assertEqual([line.split()[:2] for line in listed], [[second, "cancelled"], [first, "completed"]])
         self.assertIn("Name         Another\n", self.siger("show", second))
         self.siger("submit", "--type", "ai_training", status=1)
@@ -262,31 +266,47 @@ class LossTests(TourTestCase):
 
     extra = "\njobs: {lease: 2, lost_after: 60}\n"
 
-    def test_worker(self) -> None:
+    def test_losses(self) -> None:
         """
-        A job whose worker is killed is given to the next one, whose attempt is the second.
+        A job whose worker is killed is given to the next one. One that runs when everything is stopped is handed back,
+        and runs when everything is started again.
         """
         self.log_in()
+        self.kill_worker()
+        self.restart()
+
+    def kill_worker(self) -> None:
+        """
+        Kill the worker of a job: the next attempt is the second.
+        """
         job_id = self.submit(LONG)
         self.until_running(job_id)
-        eventually(lambda: False, WORKER_LEAST)
         os.kill(self.worker(self.launcher), signal.SIGKILL)
-        self.assertEqual(self.events(job_id)[-1][2]["status"], "completed")
-        self.assertTrue(eventually(lambda: self.record(job_id)["status"] == "completed", 10))
-        self.assertEqual(self.record(job_id)["attempts"], 2)
+        self.assertEqual(self.told(job_id), ["queued", "processing", "processing", "completed"])
+        self.assertEqual(self.ended(job_id)["attempts"], 2)
 
-    def test_restart(self) -> None:
+    def restart(self) -> None:
         """
-        A job that was running when everything was stopped was handed back, and runs when everything is started again:
-        that is no second attempt.
+        Stop and start everything while a job runs: that is no second attempt.
         """
-        self.log_in()
         job_id = self.submit(LONG)
         self.until_running(job_id)
         self.launcher.send_signal(signal.SIGINT)
         self.assertEqual(self.launcher.wait(30), 0, self.printed())
         self.assert_nothing_left()
         self.launcher = self.launch_and_wait()
-        self.assertEqual(self.events(job_id)[-1][2]["status"], "completed")
+        self.assertEqual(self.told(job_id), ["queued", "processing", "retrying", "processing", "completed"])
+        self.assertEqual(self.ended(job_id)["attempts"], 1)
+
+    def told(self, job_id: str) -> list[str]:
+        """
+        The states that a job goes through, to the end.
+        """
+        return [data["status"] for _, name, data in self.events(job_id) if name == "status"]
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """
+        The record of a job that has completed.
+        """
         self.assertTrue(eventually(lambda: self.record(job_id)["status"] == "completed", 10))
-        self.assertEqual(self.record(job_id)["attempts"], 1)
+        return self.record(job_id)
