@@ -77,9 +77,12 @@ class Gateway(TwistedService):
         self._deadlines = Deadlines(reactor)
         self._response_parser = ResponseParser()
         self._book = RuleBook(settings)
-        self._store = self._make_store()
+        self._store = Store(reactor, settings)
         self._accounts = Accounts(reactor, settings, self._store)
         self._queue = Queue(reactor, settings, self._store)
+        if settings.nats_address:
+            self.vitals.watch("nats", self._store.describe)
+            self.vitals.watch("jobs", self._queue.describe)
         self.catalogue = Catalogue(self._make_service)
         self.front_door = self._make_front_door()
         self._channels = ChannelContext(self.front_door, settings.limits, self._deadlines)
@@ -91,12 +94,6 @@ class Gateway(TwistedService):
         expose(self._metrics, self.catalogue, self._factory, self._access_log, self._book)
         for part in (self._store, self._accounts, self._queue):
             part.expose(self._metrics)
-
-    def _make_store(self) -> Store:
-        store = Store(self._reactor, self.settings)
-        if self.settings.nats_address:
-            self.vitals.watch("nats", store.describe)
-        return store
 
     def _make_front_door(self) -> FrontDoor:
         context = ProxyContext(self._observer, Forwarding(self.settings.trusted_proxies), self._make_pool)

@@ -51,6 +51,15 @@ class Queue:
             parts.records.on_change(self._changes.changed)
             self.app = JobsApp(parts.jobs, parts.streams, self._changes, settings.jobs)
 
+    def describe(self) -> str:
+        """
+        How much is known of them, in a word.
+        """
+        if self._parts is None:
+            return "none"
+        records = self._parts.records
+        return "unknown" if not records.current else "stale" if records.stale else "current"
+
     def expose(self, metrics: Metrics) -> None:
         """
         Show them among the metrics.

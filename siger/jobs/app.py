@@ -292,10 +292,11 @@ def _known(request: Any) -> frozenset[str]:
 
 
 def _send(request: Any, status: int, document: object) -> bytes:
-    body = orjson.dumps(document) + b"\n"
+    body = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
     _head(request, status)
     request.setHeader(b"Content-Type", b"application/json")
-    request.setHeader(b"Content-Length", b"%d" % len(body))
+    if request.method == b"HEAD":  # else the length can be seen
+        request.setHeader(b"Content-Length", b"%d" % len(body))
     return body
 
 

@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Callable
 from typing import Final
-from uuid import UUID
 
 __all__ = ["JobIds", "is_job_id"]
 
@@ -56,7 +55,8 @@ class JobIds:
         self._advance(int(self._now() * 1000))
         chance = self._random(8 - len(self._tag))
         tail = int.from_bytes(chance[:2] + self._tag + chance[2:]) & (2**62 - 1)
-        return str(UUID(int=self._moment << 80 | 7 << 76 | self._count << 64 | 2 << 62 | tail))
+        digits = f"{self._moment << 80 | 7 << 76 | self._count << 64 | 2 << 62 | tail:032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
     def _advance(self, moment: int) -> None:
         """

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import orjson
-from attrs import asdict, field, frozen
+from attrs import asdict, field, fields_dict, frozen
 
 from siger.config.settings import JobsSettings
 from siger.jobs.identifiers import is_job_id
@@ -101,6 +101,10 @@ class Submission:
         """
         written = orjson.dumps(asdict(self, recurse=False), option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(written).hexdigest()
+
+
+_MEMBERS: Final = tuple(fields_dict(Submission))
+_values: Final = attrgetter(*_MEMBERS)
 
 
 def pointer(*path: str | int) -> str:
@@ -237,7 +241,7 @@ def new_job(submission: Submission, job_id: str, user_id: str, username: str, su
         username=username,
         submitted_at=submitted_at,
         updated_at=submitted_at,
-        **asdict(submission, recurse=False),
+        **dict(zip(_MEMBERS, _values(submission), strict=True)),
     )
 
 

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import nats.errors
+import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -363,7 +364,7 @@ def decode(message: Msg) -> dict[str, Any]:
     @raise UnavailableError: when it is none.
     """
     try:
-        answer = json.loads(message.data)
+        answer = orjson.loads(message.data)
     except ValueError as error:
         raise UnavailableError("an answer that is not JSON") from error
     if not isinstance(answer, dict):

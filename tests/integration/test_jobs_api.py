@@ -4,7 +4,6 @@ The jobs' endpoints of real gateways, two of them on one real nats-server.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import functools
 import http.client
@@ -31,6 +30,7 @@ from siger.jobs.submission import Submission, message_bytes, new_job
 from siger.jobs.times import timestamp
 from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.jobs_world import token
+from tests.integration.loop_thread import run_in_loop
 from tests.integration.nats_server import NatsServer
 
 QUOTA = 20
@@ -137,7 +137,7 @@ class World:
             finally:
                 await client.close()
 
-        return asyncio.run(do())
+        return run_in_loop(do())
 
     def queue_length(self) -> int:
         """
