@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,14 +69,26 @@ class Wrk:
         """
         Load a proxy for some seconds.
         """
-        script = self._room / f"{workload.name}.lua"
-        if not script.exists():
-            script.write_text(workload.script + _REPORT)
-        self._runs += 1
         token = (f"Authorization: {running.tokens.good()}",) if running.spec.token else ()
-        headers = [part for header in (*workload.headers, *token) for part in ("-H", header)]
         url = f"http://127.0.0.1:{running.spec.port}{PREFIX}{workload.path}"
-        argv = [self._program, "-t1", f"-c{workload.connections}", f"-d{seconds}s", "-s", str(script), *headers, url]
+        headers = (*workload.headers, *token)
+        return self.load(workload.name, workload.script, url, workload.connections, seconds, headers)
+
+    def load(
+        self, name: str, code: str, url: str, connections: int, seconds: int, headers: Sequence[str] = ()
+    ) -> Answered:
+        """
+        Load anything for some seconds.
+
+        @param name: of the script; the same script has always the same.
+        @param code: what the script does besides counting.
+        """
+        script = self._room / f"{name}.lua"
+        if not script.exists():
+            script.write_text(code + _REPORT)
+        self._runs += 1
+        options = [part for header in headers for part in ("-H", header)]
+        argv = [self._program, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), *options, url]
         return _read(self._output([*argv, "--", str(self._runs * _RUN_STRIDE)], seconds + 30))
 
     def _output(self, argv: list[str], patience: float) -> str:

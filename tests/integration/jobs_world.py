@@ -184,7 +184,7 @@ class Client:
         url = f"http://127.0.0.1:{port or self.random.choice(self.ports)}{path}"
         try:
             async with self.session.request(method, url, json=body, headers=headers) as response:
-                document = await response.json(content_type=None) if response.content_length else {}
+                document = await response.json(content_type=None) if response.content_type.endswith("json") else {}
         except (aiohttp.ClientError, OSError, TimeoutError):
             self.answers[0] += 1
             return 0, {}

@@ -496,7 +496,8 @@ class ChaosTests(SynchronousTestCase):
         print(f"\nSIGER_TEST_SEED={self.seed}", *self.storm.happened, sep="\n")
         for process in (*self.world.gateways, *self.storm.workers):
             text = process.output() if isinstance(process, GatewayProcess) else process.log.read_text()
-            print(f"--- {process}\n{text[-3000:]}")
+            bad = [line for line in text.splitlines() if '"traceback"' in line or " ERROR " in line]
+            print(f"--- {process}", *bad[:20], text[-3000:], sep="\n")
 
     async def check(self, submitter: Client, cancelled: dict[str, int]) -> None:
         """

@@ -1,0 +1,3 @@
+"""
+What jobs cost a gateway: accepting them, telling of their events, and knowing very many.
+"""
