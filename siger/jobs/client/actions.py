@@ -8,7 +8,7 @@ import json
 import time
 import uuid
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from siger.jobs.client.address import DEFAULT_URL, Address
@@ -239,10 +239,10 @@ class Actions:
         view = _Events(self._console) if self._arguments.json else View(self._screen())
         try:
             view.begin(self._gateway.ask("GET", job_path(job_id)).document)
-            event: Mapping[str, Any] = {}
-            for event in Following(self._gateway, job_id, self._arguments.patience, view.trouble).events():
-                view.show(event)
-            job = self._final(job_id, event)
+            events: Sequence[Mapping[str, Any]] = ({},)
+            for events in Following(self._gateway, job_id, self._arguments.patience, view.trouble).events():
+                view.show(events)
+            job = self._final(job_id, events[-1])
             view.end(job)
             return _STATUSES.get(str(job.get("status")), TROUBLE)
         except KeyboardInterrupt:
@@ -293,11 +293,12 @@ class _Events:
         They can ask for that themselves.
         """
 
-    def show(self, event: Mapping[str, Any]) -> None:
+    def show(self, events: Sequence[Mapping[str, Any]]) -> None:
         """
-        Print an event.
+        Print events.
         """
-        print(json.dumps(event), file=self._out, flush=True)
+        self._out.writelines(json.dumps(event) + "\n" for event in events)
+        self._out.flush()
 
     def trouble(self, text: str) -> None:
         """

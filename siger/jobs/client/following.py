@@ -51,17 +51,18 @@ class Following:
         self._heard = self._clock.monotonic()
         self._connected = False
         self._ended = False
+        self._silent = True
         self._events = 0
 
-    def events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[list[dict[str, Any]]]:
         """
-        Everything that happens, from the beginning until the job has ended.
+        Everything that happens, from the beginning until the job has ended: what came at once in one list.
 
         @raise TroubleError: there is no use in waiting any more.
         """
         pause = _FIRST_PAUSE
         while True:
-            begun = self._heard
+            self._silent = True
             try:
                 yield from self._stream()
                 if self._ended or self._has_ended():
@@ -69,7 +70,7 @@ class Following:
                 error: TroubleError = LostError(f"{self._gateway.address} ended the stream of events")
             except TroubleError as trouble:
                 error = trouble
-            pause = _FIRST_PAUSE if self._heard > begun else min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, _LONGEST_PAUSE) if self._silent else _FIRST_PAUSE
             self._pause(error, max(error.retry_after, pause * (0.5 + random())))
 
     def _pause(self, error: TroubleError, wait: float) -> None:
@@ -80,7 +81,7 @@ class Following:
         self._lost(f"{error}; trying again")
         self._clock.sleep(wait)
 
-    def _stream(self) -> Iterator[dict[str, Any]]:
+    def _stream(self) -> Iterator[list[dict[str, Any]]]:
         """
         One stream, as far as it goes.
         """
@@ -93,8 +94,9 @@ class Following:
         with response:
             self._check(response)
             while not self._ended and (content := self._receive(response)):
-                for message in self._reader.feed(content):
-                    yield from self._event(message)
+                found = [event for message in self._reader.feed(content) for event in self._event(message)]
+                if found:
+                    yield found
 
     def _check(self, response: HTTPResponse) -> None:
         media_type = (response.getheader("Content-Type") or "").partition(";")[0].strip().lower()
@@ -112,20 +114,24 @@ class Following:
             raise LostError(f"the connection to {self._gateway.address} was lost") from error
         if content:
             self._heard = self._clock.monotonic()
+            self._silent = False
         # A token that is about to expire is replaced while the old one can still be shown.
         self._gateway.tokens.renew()
         return content
 
-    def _event(self, message: Message) -> Iterator[dict[str, Any]]:
+    def _event(self, message: Message) -> list[dict[str, Any]]:
+        """
+        An event, or none: that of a later version may be anything, and after the end nothing counts.
+        """
         self._events += 1
         try:
             event = json.loads(message.data)
         except (ValueError, RecursionError):
-            return  # of a later version
-        if not isinstance(event, dict):
-            return
-        self._ended = self._ended or (message.event == "status" and event.get("status") in TERMINAL)
-        yield {**event, "event": message.event}
+            return []
+        if self._ended or not isinstance(event, dict):
+            return []
+        self._ended = message.event == "status" and event.get("status") in TERMINAL
+        return [{**event, "event": message.event}]
 
     def _has_ended(self) -> bool:
         """

@@ -5,7 +5,6 @@ What is seen while a job is watched: lines, and at a terminal one more below the
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final, TextIO
@@ -15,7 +14,6 @@ from siger.jobs.client.text import cut, plain
 __all__ = ["Screen", "bar", "columns_of"]
 
 _CLEAR: Final = "\r\x1b[K"
-_INTERVAL: Final = 0.05
 _DEFAULT_COLUMNS: Final = 80
 _BLOCKS: Final = ("█", "░")
 _ASCII: Final = ("#", "-")
@@ -56,22 +54,15 @@ class Screen:
     @ivar live: whether there is a line that is drawn over.
     """
 
-    def __init__(
-        self,
-        out: TextIO,
-        columns: Callable[[], int] | None = None,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, out: TextIO, columns: Callable[[], int] | None = None) -> None:
         """
         @param columns: how wide a terminal is; C{None} where it is none.
         """
         self.live = columns is not None
         self._out = out
         self._columns = columns or (lambda: _DEFAULT_COLUMNS)
-        self._now = now
         self._draw: Callable[[int], str] | None = None
-        self._drawn = False
-        self._drawn_at = float("-inf")
+        self._drawn = ""
 
     @property
     def encoding(self) -> str | None:
@@ -86,33 +77,31 @@ class Screen:
         """
         self._erase()
         self._write("".join(plain(line) + "\n" for line in text.rstrip("\n").split("\n")))
-        self._redraw()
 
-    def draw(self, draw: Callable[[int], str] | None, at_once: bool = False) -> None:
+    def draw(self, draw: Callable[[int], str] | None) -> None:
         """
         Say what the last line is, given so many columns; C{None} for no such line.
-
-        @param at_once: show it even if that was done a moment ago.
         """
-        self._draw = draw
-        if draw is None:
-            self._erase()
-            self._out.flush()
-        elif at_once or self._now() >= self._drawn_at + _INTERVAL:
-            self._redraw()
+        self._draw = draw if self.live else None
 
-    def _redraw(self) -> None:
-        if self.live and self._draw is not None:
+    def settle(self) -> None:
+        """
+        Let it be seen. That is not done for everything that happens, so that what comes at once does not flicker.
+        """
+        if self._draw is None:
+            self._erase()
+        else:
             columns = self._columns() - 1  # in the last one some terminals go on to the next line
-            self._write(_CLEAR + cut(plain(self._draw(columns)), columns))
-            self._drawn = True
-            self._drawn_at = self._now()
+            text = cut(plain(self._draw(columns)), columns)
+            if text != self._drawn:
+                self._write(_CLEAR + text)
+                self._drawn = text
         self._out.flush()
 
     def _erase(self) -> None:
         if self._drawn:
             self._write(_CLEAR)
-            self._drawn = False
+            self._drawn = ""
 
     def _write(self, text: str) -> None:
         encoding = self._out.encoding or "utf-8"

@@ -5,7 +5,7 @@ What somebody who watches a job is told of its events.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from siger.jobs.client.screen import Screen, bar
@@ -15,7 +15,7 @@ __all__ = ["View", "gpus"]
 
 _STEP: Final = 10
 """Per cent after which progress is worth another line, where lines stay."""
-_LONGEST_RESULT: Final = 500
+_LONGEST_RESULT: Final = 300
 _NARROW: Final = 50
 
 
@@ -37,11 +37,17 @@ class View:
         Say which job it is.
         """
         self._screen.line(f"{job.get('name', '')} ({job.get('type', '')}, {gpus(job)})")
+        self._screen.settle()
 
-    def show(self, event: Mapping[str, Any]) -> None:
+    def show(self, events: Sequence[Mapping[str, Any]]) -> None:
         """
-        Show what happened.
+        Show what happened, the last of it last.
         """
+        for event in events:
+            self._show(event)
+        self._screen.settle()
+
+    def _show(self, event: Mapping[str, Any]) -> None:
         kind = event.get("event")
         if kind == "log":
             self._screen.line(str(event.get("message", "")))
@@ -55,7 +61,8 @@ class View:
         Show that the connection was lost, until something else is shown.
         """
         if self._screen.live:
-            self._screen.draw(lambda columns: text, at_once=True)
+            self._screen.draw(lambda columns: text)
+            self._screen.settle()
 
     def _note_progress(self, event: Mapping[str, Any]) -> None:
         progress = event.get("progress")
@@ -85,7 +92,7 @@ class View:
                 self._begin_anew(status, message)
             self._state, self._message = status, message
             self._say_state(event)
-        self._draw(at_once=True)
+        self._draw()
 
     def _begin_anew(self, state: str, message: str) -> None:
         self._state, self._message, self._progress, self._told = state, message, 0, -_STEP
@@ -101,8 +108,8 @@ class View:
     def _described(self) -> str:
         return self._state if self._attempt < 2 else f"{self._state}, attempt {self._attempt}"
 
-    def _draw(self, at_once: bool = False) -> None:
-        self._screen.draw(self._line, at_once)
+    def _draw(self) -> None:
+        self._screen.draw(self._line)
 
     def _line(self, columns: int) -> str:
         parts = [self._described()]
@@ -123,12 +130,14 @@ class View:
             result = json.dumps(job["result"], ensure_ascii=False)
             short = result if len(result) <= _LONGEST_RESULT else f"{result[:_LONGEST_RESULT]}… (siger job show has it)"
             self._screen.line(f"result: {short}")
+        self._screen.settle()
 
     def leave(self) -> None:
         """
         Leave the screen to others.
         """
         self._screen.draw(None)
+        self._screen.settle()
 
 
 def gpus(job: Mapping[str, Any]) -> str:

@@ -32,17 +32,17 @@ class ScreenTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Have a terminal, and time that stands still.
+        Have a terminal.
         """
         self.out = Tty()
         self.columns = 20
-        self.now = 100.0
-        self.screen = Screen(self.out, lambda: self.columns, lambda: self.now)
+        self.screen = Screen(self.out, lambda: self.columns)
 
-    def written(self) -> str:
+    def settled(self) -> str:
         """
-        What was written since this was last asked.
+        What is written until it can be seen.
         """
+        self.screen.settle()
         text = self.out.getvalue()
         self.out.seek(0)
         self.out.truncate()
@@ -53,63 +53,57 @@ class ScreenTests(SynchronousTestCase):
         Without a line to draw over, lines are lines.
         """
         self.screen.line("a\nb\x07\n")
-        self.assertEqual(self.written(), "a\nb\\x07\n")
+        self.assertEqual(self.settled(), "a\nb\\x07\n")
 
     def test_drawn(self) -> None:
         """
         The last line is drawn over, and lines come above it.
         """
         self.screen.draw(lambda columns: f"one {columns}")
-        self.assertEqual(self.written(), "\r\x1b[Kone 19")
+        self.assertEqual(self.settled(), "\r\x1b[Kone 19")
         self.screen.line("above")
-        self.assertEqual(self.written(), "\r\x1b[Kabove\n\r\x1b[Kone 19")
+        self.assertEqual(self.settled(), "\r\x1b[Kabove\n\r\x1b[Kone 19")
         self.screen.draw(None)
-        self.assertEqual(self.written(), "\r\x1b[K")
+        self.assertEqual(self.settled(), "\r\x1b[K")
         self.screen.draw(None)
         self.screen.line("below")
-        self.assertEqual(self.written(), "below\n")
+        self.assertEqual(self.settled(), "below\n")
 
     def test_width(self) -> None:
         """
         It never takes more than the terminal's width, whatever that has become, so that it stays one line.
         """
         self.screen.draw(lambda columns: "x" * 50)
-        self.assertEqual(self.written(), "\r\x1b[K" + "x" * 18 + "…")
+        self.assertEqual(self.settled(), "\r\x1b[K" + "x" * 18 + "…")
         self.columns = 8
-        self.screen.line("")
-        self.assertEqual(self.written(), "\r\x1b[K\n\r\x1b[K" + "x" * 6 + "…")
+        self.assertEqual(self.settled(), "\r\x1b[K" + "x" * 6 + "…")
 
     def test_plain(self) -> None:
         """
         It has nothing that moves the cursor but what is ours.
         """
         self.screen.draw(lambda columns: "a\x1b[2Jb")
-        self.assertEqual(self.written(), "\r\x1b[Kab")
+        self.assertEqual(self.settled(), "\r\x1b[Kab")
 
     def test_often(self) -> None:
         """
-        It is not drawn more often than anybody can see, unless that is asked for; what is not drawn is not lost.
+        What comes at once is drawn once, the last of it; and what stays the same is not drawn again.
         """
         for number in range(100):
-            self.screen.draw(lambda columns, number=number: str(number))  # type: ignore[misc]
-        self.assertEqual(self.written(), "\r\x1b[K0")
-        self.screen.line("a")
-        self.assertEqual(self.written(), "\r\x1b[Ka\n\r\x1b[K99")
-        self.screen.draw(lambda columns: "now", at_once=True)
-        self.assertEqual(self.written(), "\r\x1b[Know")
-        self.now += 1
-        self.screen.draw(lambda columns: "later")
-        self.assertEqual(self.written(), "\r\x1b[Klater")
+            self.screen.line(str(number))
+            self.screen.draw(lambda columns, number=number: f"now {number}")  # type: ignore[misc]
+        lines = "".join(f"{number}\n" for number in range(100))
+        self.assertEqual(self.settled(), f"{lines}\r\x1b[Know 99")
+        self.assertEqual(self.settled(), "")
 
     def test_no_terminal(self) -> None:
         """
         Where lines cannot be drawn over, none is.
         """
-        screen = Screen(self.out)
-        screen.draw(lambda columns: "never", at_once=True)
-        screen.line("line")
-        screen.draw(None)
-        self.assertEqual((screen.live, self.written()), (False, "line\n"))
+        self.screen = Screen(self.out)
+        self.screen.draw(lambda columns: "never")
+        self.screen.line("line")
+        self.assertEqual((self.screen.live, self.settled()), (False, "line\n"))
 
     def test_encoding(self) -> None:
         """

@@ -51,8 +51,7 @@ class PlainTests(SynchronousTestCase):
         """
         The lines that events become.
         """
-        for one in events:
-            self.view.show(one)
+        self.view.show(events)
         lines = self.out.getvalue().splitlines()
         self.out.seek(0)
         self.out.truncate()
@@ -138,22 +137,13 @@ class LiveTests(SynchronousTestCase):
         """
         self.out = Tty()
         self.columns = 80
-        self.now = 0.0
-        self.view = View(Screen(self.out, lambda: self.columns, self.time))
-
-    def time(self) -> float:
-        """
-        A second later.
-        """
-        self.now += 1
-        return self.now
+        self.view = View(Screen(self.out, lambda: self.columns))
 
     def last(self, *events: dict[str, Any]) -> str:
         """
         What the last line is after events.
         """
-        for one in events:
-            self.view.show(one)
+        self.view.show(events)
         return self.out.getvalue().rpartition("\r\x1b[K")[2]
 
     def test_bar(self) -> None:
