@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -137,6 +137,8 @@ class Accounts:
             self.users.when_current().addCallback(lambda _: self._seed())
 
     def _no_server(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # the gateway stops already
         self.log.error("no accounts: {problem}", problem=failure.getErrorMessage())
 
     def _seed(self) -> None:
