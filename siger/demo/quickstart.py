@@ -8,6 +8,7 @@ it drains while its backends are still there.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -139,8 +140,19 @@ class Quickstart:
         lines = ["", "Siger is running:", f"  {self._settings.listen!s:<22} the gateway"]
         lines += [f"  {instance!s:<22} demo backend {name}" for name, instance in self._instances()]
         lines += ["", "Try:", f"  curl {self._url}/services/{service}/hello", f"  curl {self._url}/health"]
+        lines += self._accounts()
         lines += ["", f"Access log: {self._settings.access_log}.  Ctrl-C stops everything.", ""]
         return "\n".join(lines)
+
+    def _accounts(self) -> list[str]:
+        """
+        How to log in as the first account that is there to be tried.
+        """
+        for user in self._settings.seed_users[:1]:
+            fields = json.dumps({"username": user.username, "password": user.password})
+            kind = "-H 'Content-Type: application/json'"
+            return [f"  curl -X POST {self._url}/auth/login {kind} -d '{fields}'"]
+        return []
 
     def _watch(self) -> None:
         while not self._signals:
