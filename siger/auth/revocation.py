@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from hashlib import sha256
 from time import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -25,7 +25,10 @@ from siger.messaging.bucket import Bucket, Entry, Mirror
 from siger.messaging.errors import KeyExistsError, RevisionError, UnavailableError
 from siger.policy.identity import Identity, IdentityCache
 
-__all__ = ["BUCKET", "Revocations", "longest_lifetime"]
+if TYPE_CHECKING:
+    from siger.auth.records import User
+
+__all__ = ["BUCKET", "Revocations", "longest_lifetime", "valid_from"]
 
 BUCKET: Final = "revoked_tokens"
 
@@ -40,6 +43,16 @@ def longest_lifetime(settings: Settings) -> int:
     """
     others = (issuer.max_lifetime for issuer in settings.issuers)
     return max(_DAY, settings.jwt_expiration * 60, *others) + 2 * LEEWAY
+
+
+def valid_from(user: User) -> int:
+    """
+    The earliest time that a good token of a user can have been issued at, in seconds of the wall clock.
+
+    It is a second later than the account says: until the other gateways hear of the change, they may log the user in
+    with what was true before.
+    """
+    return user.tokens_valid_from + 1 if user.tokens_valid_from else 0
 
 
 class Revocations:

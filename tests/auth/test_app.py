@@ -20,7 +20,7 @@ from siger.auth.app import REGISTRATIONS, ROUTES, AuthApp
 from siger.auth.attempts import Attempts
 from siger.auth.authenticator import Authenticator
 from siger.auth.keys import KeyRing
-from siger.auth.revocation import Revocations
+from siger.auth.revocation import Revocations, valid_from
 from siger.auth.tokens import Minter, Verifier
 from siger.auth.users import User, Users
 from siger.config.settings import RateLimit
@@ -601,7 +601,7 @@ class TokenTests(AppTestCase):
         """
         old = self.login().document["token"]
         user = self.successResultOf(self.gateway.users.set_password("ada", PASSWORD + "!"))
-        self.successResultOf(self.gateway.revocations.revoke_user(user.id, user.tokens_valid_from))
+        self.successResultOf(self.gateway.revocations.revoke_user(user.id, valid_from(user)))
         new = self.login(password=PASSWORD + "!").document["token"]
         for gateway in (self.gateway, self.other):
             self.assertTrue(gateway.refuses(old))

@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.auth.claims import LEEWAY
-from siger.auth.revocation import BUCKET, Revocations, longest_lifetime
+from siger.auth.records import User
+from siger.auth.revocation import BUCKET, Revocations, longest_lifetime, valid_from
 from siger.config.settings import IssuerSettings, Settings
 from siger.messaging.errors import RevisionError, UnavailableError
 from siger.policy.identity import Identity, IdentityCache
@@ -254,3 +255,31 @@ class LongestLifetimeTests(SynchronousTestCase):
         ]
         for changes, seconds in cases:
             self.assertEqual(longest_lifetime(Settings(**changes)), seconds + 2 * LEEWAY)
+
+
+class ValidFromTests(SynchronousTestCase):
+    """
+    Tests for L{valid_from}.
+    """
+
+    def test_a_second_more(self) -> None:
+        """
+        Tokens count from a second after the account says, and all of them where it says nothing.
+        """
+        for says, counts in ((0, 0), (1_800_000_000, 1_800_000_001)):
+            user = User("7", "ada", "user", "", False, "", "", says)
+            self.assertEqual(valid_from(user), counts)
+
+    def test_logged_in_by_another_gateway(self) -> None:
+        """
+        Row H8: a token that another gateway issued in the second after, as it had not heard of the change, is refused;
+        one that is issued by who has heard of it is good.
+        """
+        bucket = MemoryBucket(BUCKET)
+        revocations = Revocations(bucket, IdentityCache())
+        revocations.start()
+        self.addCleanup(revocations.stop)
+        user = User("7", "ada", "user", "", False, "", "", int(NOW) + 1)
+        self.successResultOf(revocations.revoke_user("7", valid_from(user)))
+        self.assertTrue(revocations.is_revoked(identity(issued=NOW + 1)))
+        self.assertFalse(revocations.is_revoked(identity(issued=valid_from(user))))
