@@ -461,6 +461,21 @@ class OutageTests(MessagingCase):
         await until(lambda: not mirror.stale, 8)
         self.assertEqual(await bucket.get("a"), mirror.entries["a"])
 
+    async def test_quiet(self) -> None:
+        """
+        A bucket in which nothing happens is followed on the strength of the server's heartbeats.
+        """
+        connection = await self.connected(self.server().url)
+        bucket = connection.bucket("records")
+        await bucket.put("a", b"1")
+        follower = Follower(connection, bucket, 0, heartbeat=0.2)
+        mirror = Mirror(follower, lambda entry: None)
+        mirror.start()
+        self.addCleanup(mirror.stop)
+        await mirror.when_current()
+        await deferLater(CLOCK, 1.0)
+        self.assertEqual((mirror.stale, mirror.resyncs, follower.restarts), (False, 1, 0))
+
     async def test_lost_consumer(self) -> None:
         """
         A mirror whose consumer is gone from the server begins again, though the connection stands.
