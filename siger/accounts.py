@@ -108,9 +108,12 @@ class Accounts:
         nats = self._nats
         if nats is not None:
             metrics.gauge("siger_nats_connected", "Whether NATS answers", lambda: float(nats.connected))
+            reconnects = "Connections to NATS regained"
+            metrics.counter("siger_nats_reconnects_total", reconnects, lambda: float(nats.reconnects))
             metrics.counter(
-                "siger_nats_reconnects_total", "Connections to NATS regained", lambda: float(nats.reconnects)
+                "siger_nats_failures_total", "Attempts to connect that failed", lambda: float(nats.failures)
             )
+            metrics.counter("siger_nats_errors_total", "Operations that NATS could not do", lambda: float(nats.errors))
 
     # Starting and stopping.
 
