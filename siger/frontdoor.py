@@ -184,21 +184,18 @@ class FrontDoor:
     def _enter(self, arrival: Arrival, refusal: Reason | None = None, allow: bytes = b"") -> Exchange | None:
         # What leads nowhere is refused with the limits and the origins of everything else.
         rules = arrival.place.rules
-        if rules.plain:
-            limiter = rules.limit
-            if limiter is not None:
-                client = arrival.client
-                wait = limiter.admit(client if b":" not in client else address_key(client))
-                if wait:
-                    return self._limit(arrival, limiter, wait)
-        else:
-            cors = rules.cors
-            if cors is not None and self._meets_browser(arrival):
-                return None
-            for limit in rules.early:
-                wait = limit.wait(arrival.client, arrival.head, None, arrival.place.label, _service_label(arrival))
-                if wait:
-                    return self._limit(arrival, limit.limiter, wait)
+        if rules.cors is not None and self._meets_browser(arrival):
+            return None
+        limiter = rules.limit
+        if limiter is not None:
+            client = arrival.client
+            wait = limiter.admit(client if b":" not in client else address_key(client))
+            if wait:
+                return self._limit(arrival, limiter, wait)
+        for limit in rules.early:
+            wait = limit.wait(arrival.client, arrival.head, None, arrival.place.label, _service_label(arrival))
+            if wait:
+                return self._limit(arrival, limit.limiter, wait)
         if refusal is not None:
             return self._refuse(arrival, refusal, allow)
         if rules.asks:
