@@ -104,7 +104,7 @@ roles: []
 
 # Accounts for a demonstration: made when they do not exist, on a gateway that only listens on 127.0.0.1.
 # seed_users:
-#   - {username: visitor, password: "a password that visitors are told", role: user}
+#   - {username: visitor, password: "a password that visitors are told", role: user, id: "7"}
 
 # How the gateway presents itself to the NATS server: with user and password, a token, or a file of credentials.
 nats:
