@@ -386,6 +386,21 @@ class PublishedTests(IssuerCase):
         self.server.release()
         self.assertEqual(self.successResultOf(result).subject, "u-17")
 
+    def test_expires_meanwhile(self) -> None:
+        """
+        Row H3: a token that expires while its key is fetched is refused.
+        """
+        self.start()
+        self.clock.advance(31)
+        self.server.publish(jwk("ES256", private_key("ES256"), kid="b"))
+        self.server.hold = True
+        token = sign("ES256", private_key("ES256"), claims(iat=NOW - 60, exp=NOW - 5), {"kid": "b"})
+        times = iter((NOW, NOW + 26))
+        result = self.issuer.verify(read_token(token), lambda: next(times))
+        assert isinstance(result, Deferred)
+        self.server.release()
+        self.assertEqual(self.failureResultOf(result, InvalidTokenError).value.cause, "expired")
+
     def test_unknown_key(self) -> None:
         """
         Row H2: a name that is still unknown then is refused; and at once, until it may be asked for again.
