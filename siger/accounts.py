@@ -65,7 +65,9 @@ class Accounts:
         keys = KeyRing.from_settings(settings)
         issuers = [Issuer(each, settings.roles, reactor) for each in settings.issuers]
         self.authenticate = Authenticator(
-            Verifier(keys, issuers, settings.roles), self._revocations.is_revoked, self._cache
+            Verifier(keys, issuers, settings.roles, max_lifetime=longest_lifetime(settings)),
+            self._revocations.is_revoked,
+            self._cache,
         )
         self.app = AuthApp(
             self.users,

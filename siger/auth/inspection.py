@@ -20,6 +20,7 @@ from twisted.internet.defer import Deferred
 from siger.auth.compact import InvalidTokenError, read_token
 from siger.auth.issuers import Issuer
 from siger.auth.keys import KeyRing
+from siger.auth.revocation import longest_lifetime
 from siger.auth.tokens import Verifier
 from siger.config.nodes import ConfigErrors
 from siger.config.secret import kept_secret
@@ -108,7 +109,8 @@ def _verifier(settings: Settings) -> Verifier:
         settings = evolve(settings, jwt_secret=secrets.token_hex(32))
     offline = [evolve(issuer, jwks_url="") for issuer in settings.issuers]
     issuers = [Issuer(issuer, settings.roles, None) for issuer in offline]
-    return Verifier(KeyRing.from_settings(kept_secret(settings)), issuers, settings.roles)
+    keys = KeyRing.from_settings(kept_secret(settings))
+    return Verifier(keys, issuers, settings.roles, max_lifetime=longest_lifetime(settings))
 
 
 def _contents(token: str) -> Iterator[str]:

@@ -33,16 +33,17 @@ __all__ = ["BUCKET", "Revocations", "longest_lifetime", "valid_from"]
 BUCKET: Final = "revoked_tokens"
 
 _ATTEMPTS: Final = 5
-_DAY: Final = 86400
+_MONTH: Final = 30 * 86400
 _log = Logger()
 
 
 def longest_lifetime(settings: Settings) -> int:
     """
-    The seconds that any token is good for, and so a revocation has to be: a day at least, as the older gateway's are.
+    The seconds that any token is good for, and so a revocation has to be. It is a month at least, for tokens that were
+    made with our secret elsewhere, as by the older gateway; those that are made for longer are refused.
     """
     others = (issuer.max_lifetime for issuer in settings.issuers)
-    return max(_DAY, settings.jwt_expiration * 60, *others) + 2 * LEEWAY
+    return max(_MONTH, settings.jwt_expiration * 60, *others) + 2 * LEEWAY
 
 
 def valid_from(user: User) -> int:

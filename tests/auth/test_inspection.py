@@ -58,7 +58,9 @@ class InspectTests(SynchronousTestCase):
         """
         Of a good token it is shown what it says, since when and until when, and whose it is.
         """
-        report = inspect(self.own(iat=1_790_000_000, exp=4_000_000_000), self.settings)
+        report = inspect(
+            self.own(iat=1_790_000_000, exp=4_000_000_000), evolve(self.settings, jwt_expiration=40_000_000)
+        )
         lines = dict(line.split(maxsplit=1) for line in report.text.splitlines()[:4])
         self.assertEqual(json.loads(lines["header"]), {"alg": "HS256", "typ": "at+jwt"})
         self.assertEqual(json.loads(lines["claims"])["username"], "alice")

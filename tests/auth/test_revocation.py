@@ -257,9 +257,12 @@ class LongestLifetimeTests(SynchronousTestCase):
         Whoever allows the longest tokens decides, and clocks that differ are allowed for.
         """
         cases: list[tuple[dict[str, Any], int]] = [
-            ({}, 86400),
-            ({"jwt_expiration": 3000}, 180_000),
-            ({"issuers": (IssuerSettings("a", max_lifetime=9), IssuerSettings("b", max_lifetime=99_999))}, 99_999),
+            ({}, 30 * 86400),
+            ({"jwt_expiration": 50_000}, 3_000_000),
+            (
+                {"issuers": (IssuerSettings("a", max_lifetime=9), IssuerSettings("b", max_lifetime=2_999_999))},
+                2_999_999,
+            ),
         ]
         for changes, seconds in cases:
             self.assertEqual(longest_lifetime(Settings(**changes)), seconds + 2 * LEEWAY)
