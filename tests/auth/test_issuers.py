@@ -262,6 +262,7 @@ class IdentityTests(IssuerCase):
         identity = self.accepts(issuer, email="a@example.com", profile={"nick": "al"})
         self.assertEqual((identity.subject, identity.name), ("a@example.com", "al"))
         self.refuses("claims", issuer, profile={"nick": "al"})
+        self.refuses("claims", issuer, email="a@example.com", sub=None)
 
     def test_no_name(self) -> None:
         """
