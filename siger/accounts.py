@@ -8,6 +8,7 @@ was known of it is still known; when it comes, it is used from then on.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, succeed
@@ -63,9 +64,9 @@ class Accounts:
         self.users = Users(self._bucket("users"), self._hasher, roles=settings.roles)
         self._revocations = Revocations(self._bucket(BUCKET, ttl=longest_lifetime(settings)), self._cache)
         keys = KeyRing.from_settings(settings)
-        issuers = [Issuer(each, settings.roles, reactor) for each in settings.issuers]
+        self._issuers = [Issuer(each, settings.roles, reactor) for each in settings.issuers]
         self.authenticate = Authenticator(
-            Verifier(keys, issuers, settings.roles, max_lifetime=longest_lifetime(settings)),
+            Verifier(keys, self._issuers, settings.roles, max_lifetime=longest_lifetime(settings)),
             self._revocations.is_revoked,
             self._cache,
         )
@@ -107,6 +108,7 @@ class Accounts:
             "siger_verified_tokens", "Tokens whose verification is remembered", lambda: float(len(self._cache))
         )
         metrics.counter("siger_token_refusals_total", "Tokens refused, by cause", lambda: _by_cause(failures))
+        self._expose_issuers(metrics)
         nats = self._nats
         if nats is not None:
             metrics.gauge("siger_nats_connected", "Whether NATS answers", lambda: float(nats.connected))
@@ -116,6 +118,15 @@ class Accounts:
                 "siger_nats_failures_total", "Attempts to connect that failed", lambda: float(nats.failures)
             )
             metrics.counter("siger_nats_errors_total", "Operations that NATS could not do", lambda: float(nats.errors))
+
+    def _expose_issuers(self, metrics: Metrics) -> None:
+        followed = [(issuer.name, issuer.published) for issuer in self._issuers if issuer.published is not None]
+        if not followed:
+            return
+        age, about = "siger_jwks_age_seconds", "How old the keys of an issuer are"
+        metrics.gauge(age, about, lambda: [({"issuer": name}, keys.age) for name, keys in followed])
+        for what, help in (("fetches", "Keys of an issuer fetched"), ("failures", "Keys of an issuer not to be had")):
+            metrics.counter(f"siger_jwks_{what}_total", help, _figures(followed, what))
 
     # Starting and stopping.
 
@@ -170,6 +181,10 @@ class Accounts:
 
 def _urls(address: str) -> list[str]:
     return [part if "://" in part else f"nats://{part}" for part in address.split(",")]
+
+
+def _figures(followed: Sequence[tuple[str, object]], what: str) -> Callable[[], Reading]:
+    return lambda: [({"issuer": name}, float(getattr(keys, what))) for name, keys in followed]
 
 
 def _by_cause(failures: dict[str, int]) -> Reading:

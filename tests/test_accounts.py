@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.accounts import Accounts
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import Minter
-from siger.config.settings import JwtKey, Settings
+from siger.config.settings import IssuerSettings, JwtKey, Settings
 from siger.errors import ConfigError, Reason
 from siger.messaging.errors import UnavailableError
 from siger.observe.metrics import Metrics
@@ -80,6 +80,24 @@ class WithoutStoreTests(SynchronousTestCase):
         self.assertEqual([sample.value for sample in families["siger_token_refusals"].samples], [1.0])
         self.assertEqual([sample.value for sample in families["siger_verified_tokens"].samples], [1.0])
         self.assertNotIn("siger_nats_connected", families)
+
+
+class IssuerTests(SynchronousTestCase):
+    """
+    A gateway that follows the keys of another issuer.
+    """
+
+    def test_metrics(self) -> None:
+        """
+        How old those are is shown, and how often they were not to be had.
+        """
+        issuer = IssuerSettings("https://idp.example.com", jwks_url="https://idp.example.com/keys")
+        accounts = Accounts(MemoryReactorClock(), Settings(jwt_secret=SECRET, issuers=(issuer,)))
+        metrics = Metrics(Observer())
+        accounts.expose(metrics)
+        _, document = metrics.exposition("")
+        for line in (b"siger_jwks_age_seconds", b"siger_jwks_fetches_total", b"siger_jwks_failures_total"):
+            self.assertIn(line + b'{issuer="https://idp.example.com"} ', document)
 
 
 class KeyTests(SynchronousTestCase):
