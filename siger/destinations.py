@@ -61,6 +61,7 @@ class Destinations:
         self._observer = observer
         self._proxied = observer.route(SERVICES_TEMPLATE)
         self._routes: dict[Route, Destination] = {}
+        self._absent: dict[Route, Destination] = {}
         self.nowhere = Destination(book.of_nothing(), observer.unmatched, "", None, None)
         self.unknown_service = Destination(book.of_nothing(), self._proxied, "", None, None)
         self._own = {template: self._make_own(template, auth) for template, auth in own.items()}
@@ -90,7 +91,18 @@ class Destinations:
         """
         For a configured route whose service nobody knows now.
         """
-        return Destination(self.nowhere.rules, self._observer.route(route.template), route.template, None, None)
+        known = self._absent.get(route)
+        if known is None:
+            rules = self._book.of_route(route.settings, route.template)
+            stats = self._observer.route(route.template)
+            known = self._absent[route] = Destination(rules, stats, route.template, None, None)
+        return known
+
+    def closed(self, route: Route) -> Destination:
+        """
+        For the path of a configured route, with a method that neither it nor another takes.
+        """
+        return Destination(self.absent(route).rules, self._observer.unmatched, "", None, None)
 
     def of_route(self, route: Route, service: Service) -> Destination:
         """
@@ -110,7 +122,7 @@ class Destinations:
             max_body=base.max_body if own.max_body is None else own.max_body,
             forward_authorization=forward,
         )
-        rules = self._book.of_route(own, base, route.template)
+        rules = self._book.of_route(own, route.template, base)
         settings = _settled(settings, base.auth if own.auth is None else own.auth)
         return Destination(rules, self._observer.route(route.template), route.template, service, settings)
 

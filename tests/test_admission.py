@@ -106,6 +106,20 @@ class LimitTests(AdmissionTestCase):
             house.knock(b"/services/echo/x")
             self.assertEqual(house.knock(target).status, 429, target)
 
+    def test_answered_at_the_door(self) -> None:
+        """
+        Row I4: what the gateway answers without looking where it leads, a loop or a question about itself, is counted
+        like everything else.
+        """
+        twice = b"Via: 1.1 siger, 1.1 siger"
+        for target, line, method, status in (
+            (b"/services/echo/x", twice, b"GET", 508),
+            (b"*", b"X: y", b"OPTIONS", 204),
+            (b"/services/echo/x", b"Max-Forwards: 0", b"OPTIONS", 204),
+        ):
+            house = self.house(gateway=limited())
+            self.assertEqual([house.knock(target, line, method=method).status for _ in range(2)], [status, 429])
+
     def test_own_address(self) -> None:
         """
         Row I1: what a client says of its address changes nothing.
@@ -368,6 +382,23 @@ class WaitingTests(AdmissionTestCase):
         self.refused(house, stream, Reason.INTERNAL_ERROR)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
+    def test_broken(self) -> None:
+        """
+        Should going on fail, the client is not left waiting for ever.
+        """
+
+        class Broken(Identity):
+            def may(self, roles: frozenset[str]) -> bool:
+                raise ValueError("a bug")
+
+        house = self.house(auth=("staff",))
+        house.known[b"Bearer good"] = pending = Deferred[Any]()
+        stream = house.knock(b"/services/echo/x", TOKEN)
+        pending.callback(Broken("7", "Ann", (), "t-1", time.time(), time.time() + 60, {}))
+        self.assertEqual((stream.status, stream.aborted), (None, True))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(house.world.records), 1)
+
     def test_body(self) -> None:
         """
         The body is not asked for meanwhile; what came of it reaches the instance, once.
@@ -472,6 +503,29 @@ class OriginTests(AdmissionTestCase):
             self.assertEqual(stream.status, status)
             self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added, target)
             self.assertIn(b"Vary: Origin\r\n", stream.added, target)
+
+    def test_loop(self) -> None:
+        """
+        Row J2: so is what has been here before.
+        """
+        stream = self.house(gateway=crossing()).knock(b"/services/echo/x", self.ASK[0], b"Via: 1.1 siger, 1.1 siger")
+        self.assertEqual(stream.status, 508)
+        self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added)
+
+    def test_refused_on_the_way(self) -> None:
+        """
+        Row J2: where a route or a service has rules of its own, they hold for what is refused there as well: a method
+        that it does not take, a path that is ambiguous, a service that is away.
+        """
+        rules = Cors(origins=(PAGE.decode(),))
+        routes = (
+            RouteSettings("echo", path="/v1", methods=("PUT",), cors=rules),
+            RouteSettings("other", path="/v2", cors=rules),
+        )
+        for target, status in ((b"/v1/x", 405), (b"/v2/x", 503), (b"/services/echo/a%2Fb", 400)):
+            stream = self.house(*routes, cors=rules).knock(target, self.ASK[0])
+            self.assertEqual(stream.status, status)
+            self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added, target)
 
     def test_no_origin(self) -> None:
         """

@@ -61,6 +61,13 @@ class Held:
         """
         pending.addErrback(_fail)
         pending.addCallback(lambda result: self.become(lambda: begin(result)))
+        pending.addErrback(self._give_up)
+
+    def _give_up(self, failure: Failure) -> None:
+        # Nobody else would end this exchange: no deadline runs, and the client may wait for ever.
+        _log.failure("a request could not go on", failure=failure)
+        self.client_gone()
+        self._stream.abort_response()
 
     def become(self, begin: Callable[[], Exchange | None]) -> None:
         """

@@ -108,10 +108,13 @@ class RuleBook:
         limits, name = self._chosen((service.rate_limit, service.name))
         return self._make(limits, name, service.auth, self._chosen_cors(service.cors))
 
-    def of_route(self, route: RouteSettings, service: ServiceSettings, template: str) -> Rules:
+    def of_route(self, route: RouteSettings, template: str, known: ServiceSettings | None = None) -> Rules:
         """
         For a configured route. What it does not say, its service says.
+
+        @param known: the settings of its service; C{None} for what it would have if it were there.
         """
+        service = self._settings.service(route.service) if known is None else known
         limits, name = self._chosen((route.rate_limit, template), (service.rate_limit, service.name))
         auth = service.auth if route.auth is None else route.auth
         return self._make(limits, name, auth, self._chosen_cors(route.cors, service.cors))
