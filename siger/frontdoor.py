@@ -250,7 +250,12 @@ class FrontDoor:
         return self._refuse(arrival, found if isinstance(found, Reason) else Reason.INTERNAL_ERROR)
 
     def _hold(self, arrival: Arrival, pending: Any) -> Exchange | None:
-        held = Held(arrival.stream, lambda: self._report(arrival, Reason.CLIENT_GONE.status, Reason.CLIENT_GONE, 0))
+        gone = Reason.CLIENT_GONE
+        held = Held(
+            arrival.stream,
+            lambda: self._report(arrival, gone.status, gone, 0),
+            lambda reason: self._refuse(arrival, reason),
+        )
         held.wait(pending, lambda found: self._settle(arrival, found))
         return held
 

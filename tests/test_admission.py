@@ -423,6 +423,17 @@ class WaitingTests(AdmissionTestCase):
         pending.callback(ann())
         self.assertTrue(self.passed(house, stream).endswith(b"\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"))
 
+    def test_body_fails(self) -> None:
+        """
+        A body that turns out to be malformed meanwhile is refused as such, and nothing begins.
+        """
+        house, stream, pending = self.waiting(b"Transfer-Encoding: chunked", method=b"POST")
+        assert house.exchange is not None
+        house.exchange.body_failed(Reason.INVALID_FRAMING)
+        self.refused(house, stream, Reason.INVALID_FRAMING)
+        pending.callback(ann())
+        self.assertEqual((house.world.instance.attempts, len(house.world.records)), (0, 1))
+
     def test_gone(self) -> None:
         """
         Nothing begins for a client that left, and it is reported once.
