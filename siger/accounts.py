@@ -59,6 +59,7 @@ class Accounts:
         self._settings = settings
         self._server: EmbeddedServer | None = None
         self._nats = self._make_connection()
+        self._seeded: Deferred[None] = Deferred() if settings.seed_users else succeed(None)
         self._cache = IdentityCache()
         self._hasher = Hasher(reactor)
         self.users = Users(self._bucket("users"), self._hasher, roles=settings.roles)
@@ -132,11 +133,11 @@ class Accounts:
 
     def first_sync(self) -> Deferred[Any]:
         """
-        Fire when everything in the store has been read, or at once without one.
+        Fire when everything in the store has been read, and the configured users are in it; or at once without one.
         """
         if self._nats is None:
             return succeed(None)
-        return gatherResults([self.users.when_current(), self._revocations.when_current()])
+        return gatherResults([self.users.when_current(), self._revocations.when_current(), self._seeded])
 
     def start(self) -> None:
         """
@@ -162,7 +163,7 @@ class Accounts:
             self.log.warn("the configured users cannot be made yet: {problem}", problem=failure.getErrorMessage())
             self._reactor.callLater(_SEED_AGAIN, self._seed)
 
-        self.users.seed(self._settings.seed_users).addErrback(again)
+        self.users.seed(self._settings.seed_users).addCallbacks(lambda _: self._seeded.callback(None), again)
 
     def stop(self) -> Deferred[Any]:
         """

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from siger.config.default import write_default
 from siger.config.load import ConfigErrors, load
 from tests.integration.accounts_world import ADMIN, PASSWORD, Api, new_name, shared_world
 from tests.integration.flow_case import play
-from tests.integration.gateway_process import GatewayProcess
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.login_storm import storm
 from tests.integration.loop_thread import in_loop, run_in_loop
 from tests.integration.recording_backend import RecordingBackend
@@ -51,7 +52,6 @@ class CurlTests(SynchronousTestCase):
         self.gateway = GatewayProcess(config)
         self.addCleanup(self.gateway.kill)
         self.gateway.start()
-        self.gateway.wait_until(lambda: b"siger_users 2.0" in self.gateway.get("/metrics"), "in possession of users")
 
     def curl(self, arguments: str, **values: str) -> tuple[int, Any]:
         """
@@ -138,6 +138,24 @@ class CurlTests(SynchronousTestCase):
         self.assertEqual(self.curl("http://localhost:8080/auth/profile " + bearer, TOKEN=good)[0], 200)
         self.assertEqual(self.curl("http://localhost:8080/auth/profile " + bearer, TOKEN=ended)[0], 401)
         self.assertEqual(self.curl(login + """'{"username": "newuser", "password": "securepassword"}'""")[0], 200)
+
+
+class FirstStartTests(SynchronousTestCase):
+    """
+    A gateway that has never run before.
+    """
+
+    def test_seeded_when_ready(self) -> None:
+        """
+        As soon as it says that it is ready, all of the configured users can log in.
+        """
+        seeds = [{"username": f"seed{number}", "password": PASSWORD, "role": "user"} for number in range(8)]
+        gateway = GatewayProcess(echo_config(1, nats_address="embedded", seed_users=seeds))
+        self.addCleanup(gateway.kill)
+        gateway.start()
+        body = json.dumps({"username": "seed7", "password": PASSWORD}).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/auth/login", body, timeout=10) as response:
+            self.assertEqual(response.status, 200)
 
 
 class DefaultUserTests(SynchronousTestCase):
