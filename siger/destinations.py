@@ -50,7 +50,6 @@ class Destinations:
     All there are.
 
     @ivar nowhere: for paths that lead nowhere.
-    @ivar unknown_service: for names of services that nobody knows.
     """
 
     def __init__(self, book: RuleBook, observer: Observer, own: Mapping[str, OwnAuth]) -> None:
@@ -63,7 +62,11 @@ class Destinations:
         self._routes: dict[Route, Destination] = {}
         self._absent: dict[Route, Destination] = {}
         self.nowhere = Destination(book.of_nothing(), observer.unmatched, "", None, None)
-        self.unknown_service = Destination(book.of_nothing(), self._proxied, "", None, None)
+        self._unknown = Destination(self.nowhere.rules, self._proxied, "", None, None)
+        self._away = {
+            name.encode("ascii"): Destination(rules, self._proxied, name, None, None)
+            for name, rules in book.of_absent().items()
+        }
         self._own = {template: self._make_own(template, auth) for template, auth in own.items()}
 
     def _make_own(self, template: str, auth: OwnAuth) -> Destination:
@@ -86,6 +89,12 @@ class Destinations:
             rules = self._book.of_service(settings)
             found = service.destination = Destination(rules, self._proxied, service.name, service, settings)
         return found
+
+    def unknown_service(self, name: bytes) -> Destination:
+        """
+        For the name of a service that nobody publishes. Nothing is kept of names that clients make up.
+        """
+        return self._away.get(name, self._unknown)
 
     def absent(self, route: Route) -> Destination:
         """

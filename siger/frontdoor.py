@@ -136,7 +136,7 @@ class FrontDoor:
             name, target = (path[_PREFIX_LENGTH:], b"/") if slash < 0 else (path[_PREFIX_LENGTH:slash], path[slash:])
             service = self._services.get(name)
             if service is None:
-                arrival.place = self._destinations.unknown_service
+                arrival.place = self._destinations.unknown_service(name)
                 return self._enter(arrival, Reason.UNKNOWN_SERVICE)
             place: Destination | None = service.destination
             arrival.place = place if place is not None else self._destinations.of_service(service)

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Cors, RateLimit, RouteSettings, Settings
+from siger.config.settings import Cors, RateLimit, RouteSettings, ServiceSettings, Settings
 from siger.errors import Reason
 from siger.policy.identity import Identity
 from tests.http.fakes import FakeStream
@@ -537,6 +537,17 @@ class OriginTests(AdmissionTestCase):
             stream = self.house(*routes, cors=rules).knock(target, self.ASK[0])
             self.assertEqual(stream.status, status)
             self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added, target)
+
+    def test_service_away(self) -> None:
+        """
+        Row J2: a service that is configured keeps its rules while nobody publishes it.
+        """
+        away = ServiceSettings(name="away", cors=Cors(origins=(PAGE.decode(),)))
+        house = self.house(gateway=Settings(rate_limit=(), services={"away": away}))
+        stream = house.knock(b"/services/away/x", self.ASK[0])
+        self.refused(house, stream, Reason.UNKNOWN_SERVICE)
+        self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added)
+        self.assertEqual(house.knock(b"/services/none/x", self.ASK[0]).added, b"")
 
     def test_no_origin(self) -> None:
         """

@@ -108,6 +108,12 @@ class RuleBook:
         limits, name = self._chosen((service.rate_limit, service.name))
         return self._make(limits, name, service.auth, self._chosen_cors(service.cors))
 
+    def of_absent(self) -> dict[str, Rules]:
+        """
+        For each service that is configured by name, as long as nobody publishes it.
+        """
+        return {name: self.of_service(settings) for name, settings in self._settings.services.items()}
+
     def of_route(self, route: RouteSettings, template: str, known: ServiceSettings | None = None) -> Rules:
         """
         For a configured route. What it does not say, its service says.
