@@ -8,6 +8,7 @@ was known of it is still known; when it comes, it is used from then on.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults, succeed
@@ -54,14 +55,17 @@ class Accounts:
         self._reactor = reactor
         self._settings = settings
         self._store = store
+        self._seeded: Deferred[None] = Deferred() if settings.seed_users else succeed(None)
         self._cache = IdentityCache()
         self._hasher = Hasher(reactor)
         self.users = Users(store.bucket("users"), self._hasher, roles=settings.roles)
         self._revocations = Revocations(store.bucket(BUCKET, ttl=longest_lifetime(settings)), self._cache)
         keys = KeyRing.from_settings(settings)
-        issuers = [Issuer(each, settings.roles, reactor) for each in settings.issuers]
+        self._issuers = [Issuer(each, settings.roles, reactor) for each in settings.issuers]
         self.authenticate = Authenticator(
-            Verifier(keys, issuers, settings.roles), self._revocations.is_revoked, self._cache
+            Verifier(keys, self._issuers, settings.roles, max_lifetime=longest_lifetime(settings)),
+            self._revocations.is_revoked,
+            self._cache,
         )
         self.app = AuthApp(
             self.users,
@@ -81,16 +85,26 @@ class Accounts:
             "siger_verified_tokens", "Tokens whose verification is remembered", lambda: float(len(self._cache))
         )
         metrics.counter("siger_token_refusals_total", "Tokens refused, by cause", lambda: _by_cause(failures))
+        self._expose_issuers(metrics)
+
+    def _expose_issuers(self, metrics: Metrics) -> None:
+        followed = [(issuer.name, issuer.published) for issuer in self._issuers if issuer.published is not None]
+        if not followed:
+            return
+        age, about = "siger_jwks_age_seconds", "How old the keys of an issuer are"
+        metrics.gauge(age, about, lambda: [({"issuer": name}, keys.age) for name, keys in followed])
+        for what, help in (("fetches", "Keys of an issuer fetched"), ("failures", "Keys of an issuer not to be had")):
+            metrics.counter(f"siger_jwks_{what}_total", help, _figures(followed, what))
 
     # Starting and stopping.
 
     def first_sync(self) -> Deferred[Any]:
         """
-        Fire when everything in the store has been read, or at once without one.
+        Fire when everything in the store has been read, and the configured users are in it; or at once without one.
         """
         if self._store.connection is None:
             return succeed(None)
-        return gatherResults([self.users.when_current(), self._revocations.when_current()])
+        return gatherResults([self.users.when_current(), self._revocations.when_current(), self._seeded])
 
     def start(self) -> None:
         """
@@ -107,7 +121,7 @@ class Accounts:
             self.log.warn("the configured users cannot be made yet: {problem}", problem=failure.getErrorMessage())
             self._reactor.callLater(_SEED_AGAIN, self._seed)
 
-        self.users.seed(self._settings.seed_users).addErrback(again)
+        self.users.seed(self._settings.seed_users).addCallbacks(lambda _: self._seeded.callback(None), again)
 
     def stop(self) -> Deferred[Any]:
         """
@@ -117,6 +131,10 @@ class Accounts:
         self.users.stop()
         self._revocations.stop()
         return self._hasher.stop()
+
+
+def _figures(followed: Sequence[tuple[str, object]], what: str) -> Callable[[], Reading]:
+    return lambda: [({"issuer": name}, float(getattr(keys, what))) for name, keys in followed]
 
 
 def _by_cause(failures: dict[str, int]) -> Reading:

@@ -31,7 +31,7 @@ from siger.worker import arguments as worker_arguments
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
-__all__ = ["COMMANDS", "DEFAULT_CONFIG", "Command", "Terminal", "main", "twistd_arguments"]
+__all__ = ["COMMANDS", "DEFAULT_CONFIG", "Command", "Terminal", "carry_out", "main", "run_until", "twistd_arguments"]
 
 T = TypeVar("T")
 
@@ -95,10 +95,15 @@ class Terminal:
         install()
         from twisted.internet import reactor
 
-        return _run_until(reactor, work)
+        return run_until(reactor, work)
 
 
-def _run_until(reactor: Any, work: Callable[[Any], Deferred[T]]) -> T:
+def run_until(reactor: Any, work: Callable[[Any], Deferred[T]]) -> T:
+    """
+    Run a reactor until some work is done.
+
+    @raise KeyboardInterrupt: it was stopped before.
+    """
     from twisted.internet.defer import maybeDeferred
     from twisted.python.failure import Failure
 
@@ -302,7 +307,15 @@ def main(argv: Sequence[str] | None = None, terminal: Terminal | None = None) ->
     if extra and not command.extra:
         root.error(f"unrecognized arguments: {' '.join(extra)}")
     arguments.extra = extra
-    terminal = terminal or Terminal(os.environ, sys.stdout, sys.stderr)
+    return carry_out(command, arguments, terminal or Terminal(os.environ, sys.stdout, sys.stderr))
+
+
+def carry_out(command: Command, arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """
+    Run a command.
+
+    @return: the exit status, also when it was interrupted.
+    """
     try:
         status = command.run(arguments, terminal)
         terminal.out.flush()

@@ -50,7 +50,6 @@ class Destinations:
     All there are.
 
     @ivar nowhere: for paths that lead nowhere.
-    @ivar unknown_service: for names of services that nobody knows.
     """
 
     def __init__(self, book: RuleBook, observer: Observer, own: Mapping[str, OwnAuth]) -> None:
@@ -61,8 +60,13 @@ class Destinations:
         self._observer = observer
         self._proxied = observer.route(SERVICES_TEMPLATE)
         self._routes: dict[Route, Destination] = {}
+        self._absent: dict[Route, Destination] = {}
         self.nowhere = Destination(book.of_nothing(), observer.unmatched, "", None, None)
-        self.unknown_service = Destination(book.of_nothing(), self._proxied, "", None, None)
+        self._unknown = Destination(self.nowhere.rules, self._proxied, "", None, None)
+        self._away = {
+            name.encode("ascii"): Destination(rules, self._proxied, name, None, None)
+            for name, rules in book.of_absent().items()
+        }
         self._own = {template: self._make_own(template, auth) for template, auth in own.items()}
 
     def _make_own(self, template: str, auth: OwnAuth) -> Destination:
@@ -86,11 +90,28 @@ class Destinations:
             found = service.destination = Destination(rules, self._proxied, service.name, service, settings)
         return found
 
+    def unknown_service(self, name: bytes) -> Destination:
+        """
+        For the name of a service that nobody publishes. Nothing is kept of names that clients make up.
+        """
+        return self._away.get(name, self._unknown)
+
     def absent(self, route: Route) -> Destination:
         """
         For a configured route whose service nobody knows now.
         """
-        return Destination(self.nowhere.rules, self._observer.route(route.template), route.template, None, None)
+        known = self._absent.get(route)
+        if known is None:
+            rules = self._book.of_route(route.settings, route.template)
+            stats = self._observer.route(route.template)
+            known = self._absent[route] = Destination(rules, stats, route.template, None, None)
+        return known
+
+    def closed(self, route: Route) -> Destination:
+        """
+        For the path of a configured route, with a method that neither it nor another takes.
+        """
+        return Destination(self.absent(route).rules, self._observer.unmatched, "", None, None)
 
     def of_route(self, route: Route, service: Service) -> Destination:
         """
@@ -110,7 +131,7 @@ class Destinations:
             max_body=base.max_body if own.max_body is None else own.max_body,
             forward_authorization=forward,
         )
-        rules = self._book.of_route(own, base, route.template)
+        rules = self._book.of_route(own, route.template, base)
         settings = _settled(settings, base.auth if own.auth is None else own.auth)
         return Destination(rules, self._observer.route(route.template), route.template, service, settings)
 

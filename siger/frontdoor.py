@@ -128,20 +128,20 @@ class FrontDoor:
         if owned and (b"via" in owned or b"max-forwards" in owned):
             arrival.place = self._destinations.nowhere
             if is_loop(owned):
-                return self._refuse(arrival, Reason.LOOP_DETECTED)
+                return self._enter(arrival, Reason.LOOP_DETECTED)
             if head.method == b"OPTIONS" and owned.get(b"max-forwards") == b"0":
-                return self._answer_options(arrival)
+                return self._enter(arrival)
         if path.startswith(SERVICES_PREFIX):
             slash = path.find(b"/", _PREFIX_LENGTH)
             name, target = (path[_PREFIX_LENGTH:], b"/") if slash < 0 else (path[_PREFIX_LENGTH:slash], path[slash:])
             service = self._services.get(name)
-            if service is not None and b"%2F" not in path:
-                place: Destination | None = service.destination
-                arrival.place = place if place is not None else self._destinations.of_service(service)
-                arrival.target = target
-                return self._enter(arrival)
-            arrival.place = self._destinations.unknown_service
-            return self._enter(arrival, Reason.UNKNOWN_SERVICE if service is None else Reason.INVALID_TARGET)
+            if service is None:
+                arrival.place = self._destinations.unknown_service(name)
+                return self._enter(arrival, Reason.UNKNOWN_SERVICE)
+            place: Destination | None = service.destination
+            arrival.place = place if place is not None else self._destinations.of_service(service)
+            arrival.target = target
+            return self._enter(arrival) if b"%2F" not in path else self._enter(arrival, Reason.INVALID_TARGET)
         return self._elsewhere(arrival)
 
     # Finding the way.
@@ -152,7 +152,7 @@ class FrontDoor:
         head = arrival.head
         arrival.place = self._destinations.nowhere
         if head.path == b"*":
-            return self._answer_options(arrival)
+            return self._enter(arrival)
         found = self._routes.find(head.host, head.path, _method_of_interest(head))
         template = self._template(head.path)
         if isinstance(found, tuple):
@@ -160,13 +160,20 @@ class FrontDoor:
             if template is None or route.host:
                 return self._take_route(arrival, route, target)
         elif found and template is None:
-            return self._enter(arrival, Reason.METHOD_NOT_ALLOWED, found)
+            return self._refuse_method(arrival, found)
         if b"%2F" in head.path:
             return self._enter(arrival, Reason.INVALID_TARGET)
         if template is None:
             return self._enter(arrival, Reason.NO_ROUTE)
         arrival.place = self._destinations.of_own(template)
         return self._enter(arrival)
+
+    def _refuse_method(self, arrival: Arrival, allow: bytes) -> Exchange | None:
+        # By the rules of a route that takes the path, though not like this.
+        other = self._routes.find(arrival.head.host, arrival.head.path, allow.partition(b",")[0])
+        if isinstance(other, tuple):
+            arrival.place = self._destinations.closed(other[0])
+        return self._enter(arrival, Reason.METHOD_NOT_ALLOWED, allow)
 
     def _take_route(self, arrival: Arrival, route: Any, target: bytes) -> Exchange | None:
         service = self._services.get(route.service)
@@ -184,21 +191,18 @@ class FrontDoor:
     def _enter(self, arrival: Arrival, refusal: Reason | None = None, allow: bytes = b"") -> Exchange | None:
         # What leads nowhere is refused with the limits and the origins of everything else.
         rules = arrival.place.rules
-        if rules.plain:
-            limiter = rules.limit
-            if limiter is not None:
-                client = arrival.client
-                wait = limiter.admit(client if b":" not in client else address_key(client))
-                if wait:
-                    return self._limit(arrival, limiter, wait)
-        else:
-            cors = rules.cors
-            if cors is not None and self._meets_browser(arrival):
-                return None
-            for limit in rules.early:
-                wait = limit.wait(arrival.client, arrival.head, None, arrival.place.label, _service_label(arrival))
-                if wait:
-                    return self._limit(arrival, limit.limiter, wait)
+        if rules.cors is not None and self._meets_browser(arrival):
+            return None
+        limiter = rules.limit
+        if limiter is not None:
+            client = arrival.client
+            wait = limiter.admit(client if b":" not in client else address_key(client))
+            if wait:
+                return self._limit(arrival, limiter, wait)
+        for limit in rules.early:
+            wait = limit.wait(arrival.client, arrival.head, None, arrival.place.label, _service_label(arrival))
+            if wait:
+                return self._limit(arrival, limit.limiter, wait)
         if refusal is not None:
             return self._refuse(arrival, refusal, allow)
         if rules.asks:
@@ -246,7 +250,12 @@ class FrontDoor:
         return self._refuse(arrival, found if isinstance(found, Reason) else Reason.INTERNAL_ERROR)
 
     def _hold(self, arrival: Arrival, pending: Any) -> Exchange | None:
-        held = Held(arrival.stream, lambda: self._report(arrival, Reason.CLIENT_GONE.status, Reason.CLIENT_GONE, 0))
+        gone = Reason.CLIENT_GONE
+        held = Held(
+            arrival.stream,
+            lambda: self._report(arrival, gone.status, gone, 0),
+            lambda reason: self._refuse(arrival, reason),
+        )
         held.wait(pending, lambda found: self._settle(arrival, found))
         return held
 
@@ -266,6 +275,8 @@ class FrontDoor:
         head = arrival.head
         service = place.service
         if service is None or place.settings is None:
+            if place is self._destinations.nowhere:
+                return self._answer_options(arrival)  # nothing else gets this far without leading anywhere
             return self._local(head, arrival.stream, arrival.request_id, arrival.client, arrival.identity)
         target = arrival.target + head.query if head.query else arrival.target
         return ProxyExchange(

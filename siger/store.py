@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -75,9 +75,12 @@ class Store:
         nats = self.connection
         if nats is not None:
             metrics.gauge("siger_nats_connected", "Whether NATS answers", lambda: float(nats.connected))
+            reconnects = "Connections to NATS regained"
+            metrics.counter("siger_nats_reconnects_total", reconnects, lambda: float(nats.reconnects))
             metrics.counter(
-                "siger_nats_reconnects_total", "Connections to NATS regained", lambda: float(nats.reconnects)
+                "siger_nats_failures_total", "Attempts to connect that failed", lambda: float(nats.failures)
             )
+            metrics.counter("siger_nats_errors_total", "Operations that NATS could not do", lambda: float(nats.errors))
 
     def start(self) -> None:
         """
@@ -89,6 +92,8 @@ class Store:
             self.connection.start()
 
     def _no_server(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            return  # the gateway stops already
         self.log.error("no store: {problem}", problem=failure.getErrorMessage())
 
     def stop(self) -> Deferred[Any]:

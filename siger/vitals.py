@@ -69,6 +69,9 @@ def expose(
     metrics.counter(
         "siger_connections_refused_total", "Client connections over a limit", lambda: float(factory.refused)
     )
+    errors = "siger_proxy_protocol_errors_total"
+    about = "Connections without the PROXY protocol header that they owe"
+    metrics.counter(errors, about, lambda: float(factory.unannounced))
     metrics.gauge("siger_services", "Services in the catalogue", lambda: float(len(catalogue.services)))
     metrics.gauge("siger_service_instances", "Instances of a service", lambda: _instances(catalogue))
     metrics.gauge("siger_service_in_flight_requests", "Requests at a service", lambda: _in_flight(catalogue))

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Cors, RateLimit, RouteSettings, Settings
+from siger.config.settings import Cors, RateLimit, RouteSettings, ServiceSettings, Settings
 from siger.errors import Reason
 from siger.policy.identity import Identity
 from tests.http.fakes import FakeStream
@@ -105,6 +105,20 @@ class LimitTests(AdmissionTestCase):
             house = self.house(gateway=limited())
             house.knock(b"/services/echo/x")
             self.assertEqual(house.knock(target).status, 429, target)
+
+    def test_answered_at_the_door(self) -> None:
+        """
+        Row I4: what the gateway answers without looking where it leads, a loop or a question about itself, is counted
+        like everything else.
+        """
+        twice = b"Via: 1.1 siger, 1.1 siger"
+        for target, line, method, status in (
+            (b"/services/echo/x", twice, b"GET", 508),
+            (b"*", b"X: y", b"OPTIONS", 204),
+            (b"/services/echo/x", b"Max-Forwards: 0", b"OPTIONS", 204),
+        ):
+            house = self.house(gateway=limited())
+            self.assertEqual([house.knock(target, line, method=method).status for _ in range(2)], [status, 429])
 
     def test_own_address(self) -> None:
         """
@@ -368,6 +382,23 @@ class WaitingTests(AdmissionTestCase):
         self.refused(house, stream, Reason.INTERNAL_ERROR)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
+    def test_broken(self) -> None:
+        """
+        Should going on fail, the client is not left waiting for ever.
+        """
+
+        class Broken(Identity):
+            def may(self, roles: frozenset[str]) -> bool:
+                raise ValueError("a bug")
+
+        house = self.house(auth=("staff",))
+        house.known[b"Bearer good"] = pending = Deferred[Any]()
+        stream = house.knock(b"/services/echo/x", TOKEN)
+        pending.callback(Broken("7", "Ann", (), "t-1", time.time(), time.time() + 60, {}))
+        self.assertEqual((stream.status, stream.aborted), (None, True))
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(house.world.records), 1)
+
     def test_body(self) -> None:
         """
         The body is not asked for meanwhile; what came of it reaches the instance, once.
@@ -391,6 +422,17 @@ class WaitingTests(AdmissionTestCase):
         house.exchange.body_finished(b"X-Sum: 1\r\n")
         pending.callback(ann())
         self.assertTrue(self.passed(house, stream).endswith(b"\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"))
+
+    def test_body_fails(self) -> None:
+        """
+        A body that turns out to be malformed meanwhile is refused as such, and nothing begins.
+        """
+        house, stream, pending = self.waiting(b"Transfer-Encoding: chunked", method=b"POST")
+        assert house.exchange is not None
+        house.exchange.body_failed(Reason.INVALID_FRAMING)
+        self.refused(house, stream, Reason.INVALID_FRAMING)
+        pending.callback(ann())
+        self.assertEqual((house.world.instance.attempts, len(house.world.records)), (0, 1))
 
     def test_gone(self) -> None:
         """
@@ -472,6 +514,40 @@ class OriginTests(AdmissionTestCase):
             self.assertEqual(stream.status, status)
             self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added, target)
             self.assertIn(b"Vary: Origin\r\n", stream.added, target)
+
+    def test_loop(self) -> None:
+        """
+        Row J2: so is what has been here before.
+        """
+        stream = self.house(gateway=crossing()).knock(b"/services/echo/x", self.ASK[0], b"Via: 1.1 siger, 1.1 siger")
+        self.assertEqual(stream.status, 508)
+        self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added)
+
+    def test_refused_on_the_way(self) -> None:
+        """
+        Row J2: where a route or a service has rules of its own, they hold for what is refused there as well: a method
+        that it does not take, a path that is ambiguous, a service that is away.
+        """
+        rules = Cors(origins=(PAGE.decode(),))
+        routes = (
+            RouteSettings("echo", path="/v1", methods=("PUT",), cors=rules),
+            RouteSettings("other", path="/v2", cors=rules),
+        )
+        for target, status in ((b"/v1/x", 405), (b"/v2/x", 503), (b"/services/echo/a%2Fb", 400)):
+            stream = self.house(*routes, cors=rules).knock(target, self.ASK[0])
+            self.assertEqual(stream.status, status)
+            self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added, target)
+
+    def test_service_away(self) -> None:
+        """
+        Row J2: a service that is configured keeps its rules while nobody publishes it.
+        """
+        away = ServiceSettings(name="away", cors=Cors(origins=(PAGE.decode(),)))
+        house = self.house(gateway=Settings(rate_limit=(), services={"away": away}))
+        stream = house.knock(b"/services/away/x", self.ASK[0])
+        self.refused(house, stream, Reason.UNKNOWN_SERVICE)
+        self.assertIn(b"Access-Control-Allow-Origin: " + PAGE, stream.added)
+        self.assertEqual(house.knock(b"/services/none/x", self.ASK[0]).added, b"")
 
     def test_no_origin(self) -> None:
         """

@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import yaml
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger import __version__
-from siger.cli import COMMANDS, DEFAULT_CONFIG, Terminal, main, parser, twistd_arguments
+from siger.cli import COMMANDS, DEFAULT_CONFIG, Command, Terminal, carry_out, main, parser, run_until, twistd_arguments
 
 GOOD = """\
 port: "127.0.0.1:8080"
@@ -39,16 +43,17 @@ class CommandLineTests(SynchronousTestCase):
         self.path = Path(self.mktemp())
         self.out = self.err = ""
 
-    def siger(self, *arguments: str, **environ: str) -> int | str | None:
+    def siger(self, *arguments: str, piped: str = "", **environ: str) -> int | str | None:
         """
         Run the command, and keep what it printed.
 
+        @param piped: its standard input.
         @return: its exit status.
         """
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             try:
-                status: int | str | None = main(arguments, Terminal(environ, out, err))
+                status: int | str | None = main(arguments, Terminal(environ, out, err, io.StringIO(piped)))
             except SystemExit as exit:
                 status = exit.code
         self.out, self.err = out.getvalue(), err.getvalue()
@@ -222,3 +227,127 @@ class CommandLineTests(SynchronousTestCase):
             arguments, extra = parser().parse_known_args(["run", *given])
             arguments.extra = extra
             self.assertEqual(expected, twistd_arguments(arguments))
+
+    def test_accounts_need_a_configuration(self) -> None:
+        """
+        C{siger user} and C{siger token} print every error of a bad file, and do nothing.
+        """
+        path = self.write(BAD)
+        for arguments in (["user", "list"], ["token", "inspect", "a.b.c"], ["token", "mint", "ada", "--user-id=1"]):
+            self.assertEqual(1, self.siger(*arguments, "-c", path))
+            self.assertEqual(("", 3), (self.out, len(self.err.splitlines())))
+
+    def test_account_nonsense(self) -> None:
+        """
+        What they do not understand is refused with the usual status; a password is never an argument.
+        """
+        for arguments in (["user"], ["token"], ["user", "fly"], ["user", "add", "ada", "--password", "secret words"]):
+            self.assertEqual(2, self.siger(*arguments), arguments)
+            self.assertIn("usage: siger", self.err)
+
+    def test_token(self) -> None:
+        """
+        A token that C{siger token mint} prints is good for C{siger token inspect} with the same secret, wherever the
+        configuration is named, and not with another.
+        """
+        path = self.write("jwt_secret: only-these-tests-sign-with-this-secret")
+        self.assertEqual(0, self.siger("token", "-c", path, "mint", "ada", "--user-id", "7"), self.err)
+        token = self.out
+        self.assertEqual(0, self.siger("token", "inspect", "-c", path, piped=token))
+        self.assertEqual(0, self.siger("token", "inspect", token.strip(), "-c", path))
+        self.assertIn('it is of "ada", with id "7", as user', self.out)
+        other = {"SIGER_JWT_SECRET": "another-secret-that-only-these-tests-know"}
+        self.assertEqual(1, self.siger("token", "inspect", "-c", path, piped=token, **other))
+        self.assertIn("its signature is wrong", self.out)
+
+    def test_interrupted(self) -> None:
+        """
+        Ctrl-C ends a command with the status that shells expect, and no traceback.
+        """
+
+        def interrupt(arguments: object, terminal: object) -> int:
+            raise KeyboardInterrupt
+
+        path = self.write(GOOD)
+        arguments = parser([Command("x", "x", lambda parser: None, interrupt)]).parse_args(["x"])
+        self.assertEqual(130, carry_out(arguments.command, arguments, Terminal({}, io.StringIO(), io.StringIO())))
+        self.assertEqual(0, self.siger("check", path))
+
+
+class TerminalTests(SynchronousTestCase):
+    """
+    Tests for L{Terminal}.
+    """
+
+    def test_read_line(self) -> None:
+        """
+        Input is read by the line, but not without end.
+        """
+        terminal = Terminal({}, io.StringIO(), io.StringIO(), io.StringIO("one\ntwo" + "x" * 100))
+        self.assertEqual(["one\n", "twoxx"], [terminal.read_line(5), terminal.read_line(5)])
+        self.assertEqual("", Terminal({}, io.StringIO(), io.StringIO(), io.StringIO()).read_line(5))
+
+
+class FakeReactor:
+    """
+    As much of a reactor as is run for a command.
+
+    @ivar clock: what delayed calls are made on, until it stops.
+    """
+
+    def __init__(self, patience: float = 10) -> None:
+        self.clock = Clock()
+        self.running = False
+        self.begin: list[Callable[[], None]] = []
+        self.patience = patience
+
+    def callWhenRunning(self, function: Callable[[], None]) -> None:
+        self.begin.append(function)
+
+    def run(self) -> None:
+        self.running = True
+        for function in self.begin:
+            function()
+        while self.running and self.clock.seconds() < self.patience:
+            self.clock.advance(1)
+        self.running = False
+
+    def stop(self) -> None:
+        if not self.running:
+            raise ReactorNotRunning
+        self.running = False
+
+
+class RunUntilTests(SynchronousTestCase):
+    """
+    Tests for L{run_until}.
+    """
+
+    def test_result(self) -> None:
+        """
+        The reactor runs until there is a result, be it there at once.
+        """
+        self.assertEqual(7, run_until(FakeReactor(), lambda reactor: succeed(7)))
+        reactor = FakeReactor()
+        self.assertEqual(8, run_until(reactor, lambda reactor: deferLater(reactor.clock, 3, lambda: 8)))
+        self.assertFalse(reactor.running)
+
+    def test_failure(self) -> None:
+        """
+        What fails is raised, be it before there is anything to wait for.
+        """
+
+        def fail_at_once(reactor: object) -> Deferred[int]:
+            raise LookupError("at once")
+
+        def fail_later(reactor: FakeReactor) -> Deferred[int]:
+            return deferLater(reactor.clock, 3, lambda: fail_at_once(reactor))  # type: ignore[return-value]
+
+        for work in (fail_at_once, fail_later):
+            self.assertRaises(LookupError, run_until, FakeReactor(), work)
+
+    def test_stopped_before(self) -> None:
+        """
+        A reactor that somebody else stopped, as Ctrl-C does, is an interruption.
+        """
+        self.assertRaises(KeyboardInterrupt, run_until, FakeReactor(), lambda reactor: Deferred())

@@ -17,13 +17,13 @@ from twisted.internet.defer import Deferred
 
 from siger.auth.commands import CommandError
 from siger.auth.errors import FieldErrors, NameTakenError, UnknownUserError
-from siger.auth.revocation import Revocations
+from siger.auth.revocation import Revocations, valid_from
 from siger.auth.session import with_accounts
 from siger.auth.users import User, Users
 from siger.config.settings import Settings
 from siger.messaging.errors import UnavailableError
 
-__all__ = ["administer"]
+__all__ = ["UserCommand", "administer"]
 
 #: Without spaces, which tell the users of other issuers apart.
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -39,11 +39,11 @@ def administer(reactor: Any, settings: Settings, arguments: Namespace, password:
     @param password: the new one, for actions that have one.
     @return: what to print; or L{CommandError}.
     """
-    command = _Command(arguments, password)
+    command = UserCommand(arguments, password)
     return with_accounts(reactor, settings, command.run)
 
 
-class _Command:
+class UserCommand:
     """
     One action and its arguments.
     """
@@ -94,8 +94,7 @@ class _Command:
 
     async def _disable(self, users: Users, revocations: Revocations) -> str:
         user = await users.set_disabled(self._name, True)
-        # Another gateway may log them in once more before it hears of this.
-        await _end_tokens(revocations, user, 1)
+        await _end_tokens(revocations, user)
         return f"user {user.username} is disabled; earlier tokens are good no longer"
 
     async def _enable(self, users: Users, revocations: Revocations) -> str:
@@ -109,14 +108,12 @@ class _Command:
         return f"user {user.username} is deleted; earlier tokens are good no longer"
 
 
-async def _end_tokens(revocations: Revocations, user: User, more: int = 0) -> None:
+async def _end_tokens(revocations: Revocations, user: User) -> None:
     """
     Tell gateways to refuse a user's tokens of before.
-
-    @param more: how many seconds longer than necessary.
     """
     try:
-        await revocations.revoke_user(user.id, user.tokens_valid_from + more)
+        await revocations.revoke_user(user.id, valid_from(user))
     except UnavailableError as error:
         raise CommandError(_UNTOLD) from error
 

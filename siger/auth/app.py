@@ -26,6 +26,7 @@ from siger.auth.errors import BadCredentialsError, BusyError, FieldError, FieldE
 from siger.auth.names import fold
 from siger.auth.passwords import prepare
 from siger.auth.records import timestamp
+from siger.auth.revocation import valid_from
 from siger.config.settings import RateLimit
 from siger.errors import Reason
 from siger.http.local_errors import answer_errors, refuse
@@ -213,7 +214,7 @@ class AuthApp:
                 raise UnavailableError("the accounts have not been read yet")
             raise _RefusedError(Reason.FORBIDDEN, _NO_ACCOUNT)
         # Both revoke tokens, but here it is known for sure.
-        if user.disabled or identity.issued < user.tokens_valid_from:
+        if user.disabled or identity.issued < valid_from(user):
             raise _RefusedError(Reason.INVALID_TOKEN)
         return self._token(user)
 
@@ -222,7 +223,7 @@ class AuthApp:
         return {"message": "Logged out successfully"}
 
     def _token(self, user: User) -> dict[str, str]:
-        minted = self._minter.mint(user.id, user.username, user.role, user.tokens_valid_from)
+        minted = self._minter.mint(user.id, user.username, user.role, valid_from(user))
         return {
             "token": minted.token,
             "expires_at": timestamp(minted.expires_at),

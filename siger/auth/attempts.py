@@ -64,7 +64,6 @@ class _Table:
         @param free: failures that cost nothing.
         @param forgiven_after: seconds for each failure.
         """
-        self.free = free
         self._most = free + _MOST_DOUBLINGS
         self._forgiven_after = forgiven_after
         self._capacity = capacity

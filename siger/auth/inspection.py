@@ -17,9 +17,10 @@ from typing import Any, Final
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 
-from siger.auth.compact import InvalidTokenError
+from siger.auth.compact import InvalidTokenError, read_token
 from siger.auth.issuers import Issuer
 from siger.auth.keys import KeyRing
+from siger.auth.revocation import longest_lifetime
 from siger.auth.tokens import Verifier
 from siger.config.nodes import ConfigErrors
 from siger.config.secret import kept_secret
@@ -37,7 +38,7 @@ _CAUSES: Final = {
     "extension": "it asks for an extension (crit)",
     "issuer": "its issuer (iss) is not trusted here",
     "key": "no key of this name (kid) is known here",
-    "keys_unavailable": "the keys of its issuer are not configured, and published ones are not asked for here",
+    "keys_unavailable": "no key for it is configured, and those that its issuer publishes are not asked for here",
     "lifetime": "it is good for too long",
     "malformed": "it is no signed token",
     "not_yet_valid": "it is not good yet",
@@ -46,6 +47,7 @@ _CAUSES: Final = {
     "too_long": "it is too long",
     "type": "it is of another type (typ)",
 }
+_OF_KEYS: Final = frozenset(("algorithm", "key", "keys_unavailable"))
 _TIMES: Final = (("iat", "issued"), ("nbf", "not before"), ("exp", "expires"))
 _LONGEST_TIME: Final = 253402300799
 
@@ -85,11 +87,20 @@ def _verdict(token: str, settings: Settings) -> Identity | str:
     try:
         result = _verifier(settings).verify(token.encode("utf-8", "surrogatepass"))
     except InvalidTokenError as error:
-        return _CAUSES.get(error.cause, error.cause)
+        cause = "keys_unavailable" if error.cause in _OF_KEYS and _publishes(token, settings) else error.cause
+        return _CAUSES.get(cause, cause)
     except (ConfigError, ConfigErrors) as error:
         return str(error)
     assert not isinstance(result, Deferred), "no issuer is asked for keys here"
     return result
+
+
+def _publishes(token: str, settings: Settings) -> bool:
+    """
+    Whether the issuer that a token names publishes keys.
+    """
+    name = read_token(token.encode("ascii")).claims.get("iss")
+    return any(issuer.issuer == name and issuer.jwks_url for issuer in settings.issuers)
 
 
 def _verifier(settings: Settings) -> Verifier:
@@ -98,7 +109,8 @@ def _verifier(settings: Settings) -> Verifier:
         settings = evolve(settings, jwt_secret=secrets.token_hex(32))
     offline = [evolve(issuer, jwks_url="") for issuer in settings.issuers]
     issuers = [Issuer(issuer, settings.roles, None) for issuer in offline]
-    return Verifier(KeyRing.from_settings(kept_secret(settings)), issuers, settings.roles)
+    keys = KeyRing.from_settings(kept_secret(settings))
+    return Verifier(keys, issuers, settings.roles, max_lifetime=longest_lifetime(settings))
 
 
 def _contents(token: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from siger.auth.claims import valid_text
 from siger.auth.commands import CommandError
 from siger.auth.keys import KeyRing
-from siger.auth.revocation import Revocations, longest_lifetime
+from siger.auth.revocation import Revocations, longest_lifetime, valid_from
 from siger.auth.session import with_accounts
 from siger.auth.tokens import Minter
 from siger.auth.users import User, Users
@@ -65,7 +65,7 @@ def _mint_for_account(minter: Minter, name: str, user: User | None) -> str:
         raise CommandError(f"there is no user {name}")
     if user.disabled:
         raise CommandError(f"user {user.username} is disabled")
-    return minter.mint(user.id, user.username, user.role, user.tokens_valid_from).token
+    return minter.mint(user.id, user.username, user.role, valid_from(user)).token
 
 
 def _mint_for(minter: Minter, settings: Settings, user_id: str, name: str, role: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from hashlib import sha256
 from time import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from twisted.internet.defer import Deferred, inlineCallbacks
@@ -25,21 +25,35 @@ from siger.messaging.bucket import Bucket, Entry, Mirror
 from siger.messaging.errors import KeyExistsError, RevisionError, UnavailableError
 from siger.policy.identity import Identity, IdentityCache
 
-__all__ = ["BUCKET", "Revocations", "longest_lifetime"]
+if TYPE_CHECKING:
+    from siger.auth.records import User
+
+__all__ = ["BUCKET", "Revocations", "longest_lifetime", "valid_from"]
 
 BUCKET: Final = "revoked_tokens"
 
 _ATTEMPTS: Final = 5
-_DAY: Final = 86400
+_MONTH: Final = 30 * 86400
 _log = Logger()
 
 
 def longest_lifetime(settings: Settings) -> int:
     """
-    The seconds that any token is good for, and so a revocation has to be: a day at least, as the older gateway's are.
+    The seconds that any token is good for, and so a revocation has to be. It is a month at least, for tokens that were
+    made with our secret elsewhere, as by the older gateway; those that are made for longer are refused.
     """
     others = (issuer.max_lifetime for issuer in settings.issuers)
-    return max(_DAY, settings.jwt_expiration * 60, *others) + 2 * LEEWAY
+    return max(_MONTH, settings.jwt_expiration * 60, *others) + 2 * LEEWAY
+
+
+def valid_from(user: User) -> int:
+    """
+    The earliest time that a good token of a user can have been issued at, in seconds of the wall clock.
+
+    It is a second later than the account says: until the other gateways hear of the change, they may log the user in
+    with what was true before.
+    """
+    return user.tokens_valid_from + 1 if user.tokens_valid_from else 0
 
 
 class Revocations:

@@ -27,7 +27,7 @@ __all__ = ["PATIENCE", "Work", "with_accounts"]
 T = TypeVar("T")
 Work = Callable[[Users, Revocations], Awaitable[T]]
 
-PATIENCE: Final = 10.0
+PATIENCE: Final = 5.0
 """Seconds after which a store that does not answer counts as one that is away."""
 
 

@@ -95,9 +95,10 @@ class OwnTokens:
     Believes the tokens that we made, and those of the older gateway, which had the same secret.
     """
 
-    def __init__(self, keys: KeyRing, roles: frozenset[str]) -> None:
+    def __init__(self, keys: KeyRing, roles: frozenset[str], max_lifetime: int) -> None:
         self._keys = keys
         self._roles = roles
+        self._max_lifetime = max_lifetime
 
     def verify(self, token: CompactToken, now: float) -> Identity:
         """
@@ -112,7 +113,7 @@ class OwnTokens:
             raise InvalidTokenError("algorithm")
         if not key.verifies(token):
             raise InvalidTokenError("signature")
-        issued, expires = check_times(token.claims, now)
+        issued, expires = check_times(token.claims, now, self._max_lifetime)
         user_id, name = self._read_user(token)
         return Identity(user_id, name, (self._role(token),), token_id(token), issued, expires, token.claims)
 
@@ -151,13 +152,16 @@ class Verifier:
         issuers: Sequence[Issuer],
         roles: frozenset[str],
         now: Callable[[], float] = time.time,
+        max_lifetime: int = 0,
     ) -> None:
         """
         @param issuers: whose tokens are believed besides our own.
         @param roles: the roles that there are.
+        @param max_lifetime: the seconds above which our own are refused, since nobody would remember that they were
+            revoked; 0 for none.
         @raise ConfigError: when an issuer is there twice, or goes by our own name.
         """
-        self._own = OwnTokens(keys, roles)
+        self._own = OwnTokens(keys, roles, max_lifetime)
         self.issuers = tuple(issuers)
         self._by_name = {issuer.name: issuer for issuer in self.issuers}
         self._now = now

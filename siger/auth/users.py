@@ -233,9 +233,10 @@ class Users(Roster):
         return self._change(username, change)
 
     def _revoked(self, user: User) -> User:
-        # Tokens are dated in whole seconds. One that was issued earlier in this second must go too, so the next begins.
+        # Tokens are dated in whole seconds. One that was issued earlier in this second must go too, so the next begins;
+        # and one that was issued since the last change, which may be dated ahead because of it.
         now = self._now()
-        return evolve(user, tokens_valid_from=max(user.tokens_valid_from, int(now) + 1), updated_at=timestamp(now))
+        return evolve(user, tokens_valid_from=max(user.tokens_valid_from, int(now)) + 1, updated_at=timestamp(now))
 
 
 def _is_another(user: User, latest: User) -> bool:

@@ -56,7 +56,7 @@ jwt_expiration: 60
 #     user_claim: sub               # which claims have the user's id, name and role; a.b leads into objects
 #     name_claim: preferred_username
 #     role_claim: role
-#     roles: {administrators: admin} # what their roles are called here; those not named keep their names
+#     roles: {administrators: admin} # what their roles are called here; others are nothing here
 #     default_role: user            # of users without a role that is known here; "" refuses them
 #     max_lifetime: 86400           # seconds between the beginning and the end of a token
 #   - issuer: build-server
@@ -104,7 +104,7 @@ roles: []
 
 # Accounts for a demonstration: made when they do not exist, on a gateway that only listens on 127.0.0.1.
 # seed_users:
-#   - {username: admin, password: admin123, role: admin, id: "1"}
+#   - {username: visitor, password: "a password that visitors are told", role: user, id: "7"}
 
 # How the gateway presents itself to the NATS server: with user and password, a token, or a file of credentials.
 nats:

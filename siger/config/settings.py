@@ -402,7 +402,7 @@ class Limits:
     @ivar min_body_rate: bytes a second that a request body must average after a few seconds of grace; 0 for none.
     @ivar write_timeout: for a client that takes none of its response.
     @ivar connections: from all clients.
-    @ivar connections_per_client: from one address.
+    @ivar connections_per_client: from one IPv4 address, or one IPv6 network of 64 bits.
     @ivar local_body: the largest request body that the gateway's own endpoints take.
     """
 

@@ -10,6 +10,7 @@ still there.  A worker that ends by itself is replaced, since what becomes of it
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
@@ -204,9 +205,20 @@ class Quickstart:
         lines += [f"  {instance!s:<22} demo backend {name}" for name, instance in self._instances()]
         lines += [f"  {'':<22} {self._worker.name}, for jobs"] if self._worker else []
         lines += ["", "Try:", f"  curl {self._url}/services/{service}/hello", f"  curl {self._url}/health"]
+        lines += self._accounts()
         lines += self._job_to_try() if self._worker else []
         lines += ["", f"Access log: {self._settings.access_log}.  Ctrl-C stops everything.", ""]
         return "\n".join(lines)
+
+    def _accounts(self) -> list[str]:
+        """
+        How to log in as the first account that is there to be tried.
+        """
+        for user in self._settings.seed_users[:1]:
+            fields = json.dumps({"username": user.username, "password": user.password})
+            kind = "-H 'Content-Type: application/json'"
+            return [f"  curl -X POST {self._url}/auth/login {kind} -d '{fields}'"]
+        return []
 
     def _job_to_try(self) -> list[str]:
         """

@@ -37,14 +37,16 @@ class Held:
     @ivar gone: nobody waits for a response any more, so that nothing needs to begin.
     """
 
-    __slots__ = ("_body", "_end", "_inner", "_on_gone", "_paused", "_settled", "_stream", "gone")
+    __slots__ = ("_body", "_end", "_inner", "_on_gone", "_paused", "_refuse", "_settled", "_stream", "gone")
 
-    def __init__(self, stream: Stream, on_gone: Callable[[], None]) -> None:
+    def __init__(self, stream: Stream, on_gone: Callable[[], None], refuse: Callable[[Reason], object]) -> None:
         """
-        @param on_gone: called when the client leaves, or its body fails, before the exchange could begin.
+        @param on_gone: called when the client leaves before the exchange could begin.
+        @param refuse: answers in the place of the exchange, when the body fails before it could begin.
         """
         self._stream = stream
         self._on_gone = on_gone
+        self._refuse = refuse
         self._inner: Exchange | None = None
         self._settled = False
         self._body: list[bytes] = []
@@ -61,6 +63,13 @@ class Held:
         """
         pending.addErrback(_fail)
         pending.addCallback(lambda result: self.become(lambda: begin(result)))
+        pending.addErrback(self._give_up)
+
+    def _give_up(self, failure: Failure) -> None:
+        # Nobody else would end this exchange: no deadline runs, and the client may wait for ever.
+        _log.failure("a request could not go on", failure=failure)
+        self.client_gone()
+        self._stream.abort_response()
 
     def become(self, begin: Callable[[], Exchange | None]) -> None:
         """
@@ -108,9 +117,10 @@ class Held:
         """
         if self._inner is not None:
             self._inner.body_failed(reason)
-        elif not self._settled:
-            self.client_gone()
-            self._stream.abort_response()
+        elif not self._settled and not self.gone:
+            self.gone = True
+            self._body = []
+            self._refuse(reason)
 
     def client_gone(self) -> None:
         """

@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from siger.http.channel import Channel, ChannelContext
 from siger.http.proxy_protocol import HeaderError, parse_header
+from siger.policy.limit_keys import address_key
 
 __all__ = ["AnnouncedProtocol", "ServerFactory", "ServerProtocol"]
 
@@ -211,19 +212,21 @@ class ServerFactory(Factory):
         """
         Count a connection of this client, if it may have another.
         """
-        if self._clients[client] >= self.context.limits.connections_per_client:
+        key = address_key(client)
+        if self._clients[key] >= self.context.limits.connections_per_client:
             self.refused += 1
             return False
-        self._clients[client] += 1
+        self._clients[key] += 1
         return True
 
     def forget(self, peer: bytes) -> None:
         """
         A connection from this address is gone.
         """
-        self._clients[peer] -= 1
-        if self._clients[peer] <= 0:
-            del self._clients[peer]
+        key = address_key(peer)
+        self._clients[key] -= 1
+        if self._clients[key] <= 0:
+            del self._clients[key]
 
     def header_refused(self, peer: bytes, cause: str) -> None:
         """

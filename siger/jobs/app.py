@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from siger.errors import Reason
 from siger.http.local_errors import answer_errors, refuse
 from siger.jobs.bodies import (
+    read_arguments,
     read_flag,
     read_job_id,
     read_key,
@@ -152,7 +153,7 @@ class JobsApp:
     def _submit(self, request: Any) -> Deferred[bytes]:
         jobs = self._service
         identity: Identity = request.identity
-        dry = read_flag(request.args, b"dry_run")
+        dry = read_flag(read_arguments(request.uri), b"dry_run")
         key = read_key(request.requestHeaders.getRawHeaders(b"Idempotency-Key"))
         content: bytes = request.content.read()
         submission = read_submission(request.getHeader(b"Content-Type"), content, self._settings)
@@ -164,12 +165,12 @@ class JobsApp:
 
     def _list(self, request: Any) -> Deferred[bytes]:
         identity: Identity = request.identity
-        query = read_query(request.args, self._settings.types, identity.user_id, identity.is_admin)
+        query = read_query(read_arguments(request.uri), self._settings.types, identity.user_id, identity.is_admin)
         return succeed(self._page(request, *self._service.page(query)))
 
     def _list_status(self, request: Any, text: str) -> Deferred[bytes]:
         status = read_status(text)
-        arguments = {b"owner": [b"*"], **request.args}
+        arguments = {b"owner": [b"*"], **read_arguments(request.uri)}
         query = read_query(arguments, self._settings.types, request.identity.user_id, request.identity.is_admin)
         if query.statuses:
             raise RefusedError(Reason.INVALID_FIELDS, "The path says which status it is about.")
@@ -186,7 +187,7 @@ class JobsApp:
 
     async def _show(self, request: Any, job_id: str) -> bytes:
         jobs = self._service
-        seconds = read_seconds(request.args, b"wait")
+        seconds = read_seconds(read_arguments(request.uri), b"wait")
         job = await jobs.find(read_job_id(job_id), request.identity)
         known = _known(request)
         if seconds and not job.terminal and (not known or jobs.version(job) in known):
@@ -213,7 +214,7 @@ class JobsApp:
     # Cancelling.
 
     def _cancel(self, request: Any, job_id: str) -> Deferred[bytes]:
-        if request.args:
+        if read_arguments(request.uri):
             raise RefusedError(Reason.INVALID_FIELDS, "There are no parameters here.")
         done = self._service.cancel(read_job_id(job_id), request.identity)
         return done.addCallback(lambda result: _end(request, *result))
@@ -277,7 +278,8 @@ def _next(request: Any, cursor: str) -> bytes:
     """
     Where the next page is.
     """
-    kept = [(name, value) for name, values in request.args.items() if name != b"cursor" for value in values]
+    arguments = read_arguments(request.uri).items()
+    kept = [(name, value) for name, values in arguments if name != b"cursor" for value in values]
     path: bytes = request.uri.partition(b"?")[0]
     return path + b"?" + urlencode([*kept, (b"cursor", cursor)]).encode("ascii")
 

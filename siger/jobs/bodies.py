@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from siger.config.settings import JobsSettings
 from siger.errors import Reason
@@ -20,6 +21,7 @@ from siger.jobs.submission import Submission, SubmissionError, parse
 
 __all__ = [
     "Arguments",
+    "read_arguments",
     "read_flag",
     "read_job_id",
     "read_key",
@@ -37,6 +39,21 @@ _SECONDS: Final = re.compile(rb"([0-9]{1,6})s?")
 _FLAGS: Final = {b"true": True, b"1": True, b"": True, b"false": False, b"0": False}
 _NOT_JSON: Final = "The body has to be JSON."
 _BAD_KEY: Final = "Idempotency-Key has to be one field of 1 to 255 visible ASCII characters."
+
+
+def read_arguments(target: bytes) -> dict[bytes, list[bytes]]:
+    """
+    Read the parameters of a request. C{twisted.web} passes over those without C{=}, but somebody who writes C{?dry_run}
+    or C{?force} means something, too.
+
+    @param target: its path and query.
+    """
+    found: dict[bytes, list[bytes]] = {}
+    for part in target.partition(b"?")[2].split(b"&"):
+        if part:
+            name, _, value = part.replace(b"+", b" ").partition(b"=")
+            found.setdefault(unquote_to_bytes(name), []).append(unquote_to_bytes(value))
+    return found
 
 
 def read_submission(content_type: bytes | None, content: bytes, settings: JobsSettings) -> Submission:

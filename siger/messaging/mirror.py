@@ -18,8 +18,8 @@ begins again.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -103,7 +103,7 @@ class Mirror:
         self._told: set[str] | None = None
         self._ours: dict[str, int] = {}
         self._seen = 0
-        self._expiries: deque[tuple[float, str, int]] = deque()
+        self._expiries: dict[str, float] = {}
         self._sweep: IDelayedCall | None = None
         self._waiters = Waiters()
         self._running = False
@@ -208,12 +208,13 @@ class Mirror:
         known = self._live.get(entry.key)
         if known == entry or (known is None and entry.value is None):
             return
+        self._expiries.pop(entry.key, None)  # so that it goes to the end
         if entry.value is None:
             del self._live[entry.key]
         else:
             self._live[entry.key] = entry
             if self._clock is not None:
-                self._expiries.append((self._clock.seconds() + expires_in + LATE, entry.key, entry.revision))
+                self._expiries[entry.key] = self._clock.seconds() + expires_in + LATE
         try:
             self._listener(entry)
         except Exception:
@@ -223,9 +224,9 @@ class Mirror:
         assert self._clock is not None
         self._sweep = self._clock.callLater(SWEEP, self._expire)
         now = self._clock.seconds()
-        # In order of their arrival, which is nearly that of their expiry: one that is late may hold up others a while.
-        while self._expiries and self._expiries[0][0] <= now:
-            _, key, revision = self._expiries.popleft()
+        # In the order in which they were last changed, which is that of their expiry.
+        over = list(takewhile(lambda key: self._expiries[key] <= now, self._expiries))
+        for key in over:
             known = self._live.get(key)
-            if known is not None and known.revision == revision:
-                self._take(Entry(key, None, revision), 0.0)
+            if known is not None:  # a listener may do anything
+                self._take(Entry(key, None, known.revision), 0.0)

@@ -58,37 +58,30 @@ class KeyedLimit:
 
 class Rules:
     """
-    @ivar plain: there is nothing to look at but C{limit}.
-    @ivar limit: the only limit, when it is by the client's address alone and nothing else is asked.
-    @ivar early: the limits that can be counted before anybody knows whose request it is.
+    @ivar limit: the first limit by the client's address alone, which is most often the only one.
+    @ivar early: the other limits that can be counted before anybody knows whose request it is.
     @ivar late: those that need to know.
     @ivar asks: whether a token is needed: L{ANYONE}, L{TRY_BEARER}, L{BEARER_IF_ANY} or L{USER}.
     @ivar roles: of these the user must have one; empty for any user.
     @ivar cors: what pages of other origins may do, if anything.
     """
 
-    __slots__ = ("asks", "cors", "early", "late", "limit", "plain", "roles")
+    __slots__ = ("asks", "cors", "early", "late", "limit", "roles")
 
-    def __init__(self, limits: list[KeyedLimit], late: list[KeyedLimit], asks: int, cors: CorsPolicy | None) -> None:
-        self.early = limits
+    def __init__(
+        self,
+        limit: Limiter | None,
+        early: list[KeyedLimit],
+        late: list[KeyedLimit],
+        asks: int,
+        cors: CorsPolicy | None,
+    ) -> None:
+        self.limit = limit
+        self.early = early
         self.late = late
         self.asks = TRY_BEARER if late and asks == ANYONE else asks
         self.roles: frozenset[str] = frozenset()
         self.cors = cors
-        self.limit: Limiter | None = None
-        self.plain = False
-
-    def settle(self, by_address: bool) -> Rules:
-        """
-        Find out whether these are plain.
-
-        @param by_address: the limits are by the client's address alone.
-        """
-        few = not self.early or (by_address and len(self.early) == 1)
-        self.plain = few and not self.late and not self.asks and self.cors is None
-        if self.plain and self.early:
-            self.limit = self.early[0].limiter
-        return self
 
 
 class RuleBook:
@@ -115,10 +108,19 @@ class RuleBook:
         limits, name = self._chosen((service.rate_limit, service.name))
         return self._make(limits, name, service.auth, self._chosen_cors(service.cors))
 
-    def of_route(self, route: RouteSettings, service: ServiceSettings, template: str) -> Rules:
+    def of_absent(self) -> dict[str, Rules]:
+        """
+        For each service that is configured by name, as long as nobody publishes it.
+        """
+        return {name: self.of_service(settings) for name, settings in self._settings.services.items()}
+
+    def of_route(self, route: RouteSettings, template: str, known: ServiceSettings | None = None) -> Rules:
         """
         For a configured route. What it does not say, its service says.
+
+        @param known: the settings of its service; C{None} for what it would have if it were there.
         """
+        service = self._settings.service(route.service) if known is None else known
         limits, name = self._chosen((route.rate_limit, template), (service.rate_limit, service.name))
         auth = service.auth if route.auth is None else route.auth
         return self._make(limits, name, auth, self._chosen_cors(route.cors, service.cors))
@@ -151,14 +153,19 @@ class RuleBook:
         return self._cors
 
     def _make(self, limits: RateLimits, name: str, auth: Auth, cors: Cors | None, unasked: int = ANYONE) -> Rules:
+        by_address: Limiter | None = None
         early: list[KeyedLimit] = []
         late: list[KeyedLimit] = []
         for number, limit in enumerate(limits, 1):
-            (late if needs_identity(limit.key) else early).append(self._limit(name, number, limits))
-        rules = Rules(early, late, unasked if auth == "public" else USER, self._policy(cors))
+            keyed = self._limit(name, number, limits)
+            if by_address is None and limit.key == ("client_ip",):
+                by_address = keyed.limiter
+            else:
+                (late if needs_identity(limit.key) else early).append(keyed)
+        rules = Rules(by_address, early, late, unasked if auth == "public" else USER, self._policy(cors))
         if isinstance(auth, tuple):
             rules.roles = frozenset(auth)
-        return rules.settle(all(limit.key == ("client_ip",) for limit in limits))
+        return rules
 
     def _limit(self, name: str, number: int, limits: RateLimits) -> KeyedLimit:
         settings = limits[number - 1]

@@ -20,7 +20,7 @@ from siger.auth.app import REGISTRATIONS, ROUTES, AuthApp
 from siger.auth.attempts import Attempts
 from siger.auth.authenticator import Authenticator
 from siger.auth.keys import KeyRing
-from siger.auth.revocation import Revocations
+from siger.auth.revocation import Revocations, valid_from
 from siger.auth.tokens import Minter, Verifier
 from siger.auth.users import User, Users
 from siger.config.settings import RateLimit
@@ -325,10 +325,20 @@ class LoginTests(AppTestCase):
         """
         self.assertEqual({self.login().status for _ in range(50)}, {200})
 
+    def test_success_forgives(self) -> None:
+        """
+        A success makes up for the failures before it.
+        """
+        for _ in range(5):
+            self.assertEqual([self.login(password="wrong").status for _ in range(4)], [401] * 4)
+            self.assertEqual(self.login().status, 200)
+
     def test_busy(self) -> None:
         """
-        Row H12: when too many passwords wait already, the answer is to come back; that is no failed attempt.
+        Row H12: when too many passwords wait already, the answer is to come back; that is no failed attempt, and none
+        that is still waited for.
         """
+        self.login(password="wrong")
         self.gateway.runner.full = True
         for _ in range(30):
             refused = self.login()
@@ -576,14 +586,11 @@ class TokenTests(AppTestCase):
         """
         Other issuers' tokens, and those of nobody who has an account, are not renewed here.
         """
-        for identity in (
-            Identity(self.ada.id, "ada", ("user",), "t", time.time(), 9e9, {}, "https://id.example"),
-            Identity("77", "robot", ("user",), "t", time.time(), 9e9, {}),
-        ):
-            document = self.assert_problem(
-                self.gateway.send("POST", "/auth/refresh", identity=identity), Reason.FORBIDDEN
-            )
-            self.assertIn("renewed", document["detail"])
+        other = Identity(self.ada.id, "ada", ("user",), "t", time.time(), 9e9, {}, "https://id.example")
+        robot = Identity("77", "robot", ("user",), "t", time.time(), 9e9, {})
+        for identity, words in ((other, "another issuer"), (robot, "nobody who has an account")):
+            answer = self.gateway.send("POST", "/auth/refresh", identity=identity)
+            self.assertIn(words, self.assert_problem(answer, Reason.FORBIDDEN)["detail"])
 
     def test_refresh_with_the_store_away(self) -> None:
         """
@@ -601,7 +608,7 @@ class TokenTests(AppTestCase):
         """
         old = self.login().document["token"]
         user = self.successResultOf(self.gateway.users.set_password("ada", PASSWORD + "!"))
-        self.successResultOf(self.gateway.revocations.revoke_user(user.id, user.tokens_valid_from))
+        self.successResultOf(self.gateway.revocations.revoke_user(user.id, valid_from(user)))
         new = self.login(password=PASSWORD + "!").document["token"]
         for gateway in (self.gateway, self.other):
             self.assertTrue(gateway.refuses(old))

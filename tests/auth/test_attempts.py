@@ -165,6 +165,17 @@ class RunningTests(AttemptsTestCase):
         """
         self.assertEqual({self.attempts.wait(HERE, "bob") for _ in range(1000)}, {0})
 
+    def test_forgiven(self) -> None:
+        """
+        So may somebody whose failures were all forgiven, by time or by a success.
+        """
+        self.fail_often(3)
+        self.clock.advance(900)
+        self.assertEqual({self.attempts.wait(HERE, "bob") for _ in range(100)}, {0})
+        self.fail_often(3)
+        self.attempts.succeeded(HERE, "bob")
+        self.assertEqual({self.attempts.wait(HERE, "bob") for _ in range(100)}, {0})
+
     def test_ends(self) -> None:
         """
         An attempt that came to an end, however, lets the next one run.
@@ -260,6 +271,17 @@ class NameTests(AttemptsTestCase):
         for number in range(1000):
             self.attempts.failed(f"203.0.{number // 250}.{number % 250}", "bob")
             self.assertEqual(self.attempts.wait(f"10.0.{number // 250}.{number % 250}", "bob"), 0)
+
+    def test_ninety_nine(self) -> None:
+        """
+        Before the hundredth failure five are free, and the hundredth changes that.
+        """
+        for number in range(98):
+            self.attempts.failed(f"198.51.100.{number}", "eve")
+        self.attempts.failed(HERE, "eve")
+        self.assertEqual(self.attempts.wait(HERE, "eve"), 0)
+        self.attempts.failed(THERE, "eve")
+        self.assertEqual(self.attempts.wait(HERE, "eve"), 1)
 
     def test_fewer_free(self) -> None:
         """

@@ -64,6 +64,7 @@ class TimesTests(SynchronousTestCase):
         """
         self.assertEqual(check_times(times(iat=NOW + 30), NOW)[0], NOW + 30)
         self.refuses("not_yet_valid", times(iat=NOW + 31))
+        self.refuses("not_yet_valid", times(iat=NOW + 31, nbf=NOW - 50))
 
     def test_not_before(self) -> None:
         """

@@ -262,6 +262,7 @@ class IdentityTests(IssuerCase):
         identity = self.accepts(issuer, email="a@example.com", profile={"nick": "al"})
         self.assertEqual((identity.subject, identity.name), ("a@example.com", "al"))
         self.refuses("claims", issuer, profile={"nick": "al"})
+        self.refuses("claims", issuer, email="a@example.com", sub=None)
 
     def test_no_name(self) -> None:
         """
@@ -385,6 +386,21 @@ class PublishedTests(IssuerCase):
         self.assertNoResult(result)
         self.server.release()
         self.assertEqual(self.successResultOf(result).subject, "u-17")
+
+    def test_expires_meanwhile(self) -> None:
+        """
+        Row H3: a token that expires while its key is fetched is refused.
+        """
+        self.start()
+        self.clock.advance(31)
+        self.server.publish(jwk("ES256", private_key("ES256"), kid="b"))
+        self.server.hold = True
+        token = sign("ES256", private_key("ES256"), claims(iat=NOW - 60, exp=NOW - 5), {"kid": "b"})
+        times = iter((NOW, NOW + 26))
+        result = self.issuer.verify(read_token(token), lambda: next(times))
+        assert isinstance(result, Deferred)
+        self.server.release()
+        self.assertEqual(self.failureResultOf(result, InvalidTokenError).value.cause, "expired")
 
     def test_unknown_key(self) -> None:
         """

@@ -64,6 +64,7 @@ class KeyTests(SynchronousTestCase):
         self.assertTrue(key.verifies(read_token(sign("RS256", rsa, {}))))
         for other in ("RS384", "RS512", "PS256", "PS384"):
             self.assertFalse(key.verifies(read_token(sign(other, rsa, {}))), other)
+            self.assertFalse(key.verifies(read_token(sign("RS256", rsa, {}, {"alg": other}))), other)
             self.assertFalse(key.verifies(read_token(sign(other, rsa, {}, {"alg": "RS256"}))), other)
 
     def test_secret_is_no_public_key(self) -> None:

@@ -156,6 +156,8 @@ class CostTests(SynchronousTestCase):
         """
         good = argon2.PasswordHasher(1, 8, 1).hash("correct horse")
         self.assertEqual(Cost.of(good), CHEAP)
+        most = good.replace("m=8,t=1,p=1", "m=1048576,t=100,p=16")
+        self.assertEqual(Cost.of(most), Cost(1 << 20, 100, 16))
         for phc in (
             "",
             "correct horse",

@@ -66,6 +66,20 @@ class VerifierCase(SynchronousTestCase):
         return sign("HS256", SECRET.encode(), own_claims(**changes), header)
 
 
+class LifetimeTests(VerifierCase):
+    """
+    How long a token may be good for.
+    """
+
+    def test_too_long(self) -> None:
+        """
+        Row H8: one that is good for longer than revocations are remembered is refused.
+        """
+        self.verifier = Verifier(KeyRing((), SECRET), (), ROLES, lambda: NOW, max_lifetime=3600)
+        self.accepts(self.own(iat=NOW - 10, exp=NOW + 3590))
+        self.refuses("lifetime", self.own(iat=NOW - 10, exp=NOW + 3591))
+
+
 class MinterTests(VerifierCase):
     """
     We make tokens.

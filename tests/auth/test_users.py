@@ -19,6 +19,7 @@ from siger.auth.errors import (
 )
 from siger.auth.passwords import Cost
 from siger.auth.records import User, encode
+from siger.auth.revocation import valid_from
 from siger.auth.users import Users
 from siger.config.settings import SeedUser, Settings
 from siger.messaging.bucket import Entry
@@ -753,13 +754,24 @@ class ChangeTests(UsersTestCase):
         self.assertEqual(self.successResultOf(self.users.set_disabled("bob", False)), self.bob)
         self.assertEqual(self.bucket.writes, writes)
 
+    def test_twice_at_once(self) -> None:
+        """
+        A token of after one change is no good after the next, even if both were in the same second: tokens of after a
+        change are dated ahead.
+        """
+        role = self.successResultOf(self.users.set_role("bob", "admin"))
+        between = max(int(self.clock.seconds()), valid_from(role))
+        password = self.successResultOf(self.users.set_password("bob", "another horse"))
+        self.assertGreater(valid_from(password), between)
+        self.assertGreater(valid_from(self.successResultOf(self.users.delete("bob"))), valid_from(password))
+
     def test_clock_runs_back(self) -> None:
         """
         The time from which tokens are good never goes back, though the clock may.
         """
         ahead = encode(evolve(self.bob, tokens_valid_from=2_000_000_000))
         self.bucket.put("bob", ahead)
-        self.assertEqual(self.successResultOf(self.users.set_role("bob", "admin")).tokens_valid_from, 2_000_000_000)
+        self.assertEqual(self.successResultOf(self.users.set_role("bob", "admin")).tokens_valid_from, 2_000_000_001)
 
     def test_at_once(self) -> None:
         """

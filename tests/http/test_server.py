@@ -170,6 +170,18 @@ class ServerFactoryTests(SynchronousTestCase):
         self.assertIsNotNone(accept(factory))
         self.assertIsNone(accept(factory))
 
+    def test_limit_of_a_network(self) -> None:
+        """
+        Whoever has one IPv6 address has its whole /64, so that counts as one: F7, as in row I1.
+        """
+        factory = make_factory(connections_per_client=2)
+        first = accept(factory, "2001:db8:0:1::1")
+        accept(factory, "2001:db8:0:1::2")
+        self.assertIsNone(accept(factory, "2001:db8:0:1:ffff::3"))
+        self.assertIsNotNone(accept(factory, "2001:db8:0:2::1"))
+        lose(first)
+        self.assertIsNotNone(accept(factory, "2001:db8:0:1::4"))
+
     def test_forgets(self) -> None:
         """
         Of clients that are gone nothing is kept: F12.

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from siger.config.default import write_default
 from siger.config.load import ConfigErrors, load
 from tests.integration.accounts_world import ADMIN, PASSWORD, Api, new_name, shared_world
 from tests.integration.flow_case import play
-from tests.integration.gateway_process import GatewayProcess
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.login_storm import storm
 from tests.integration.loop_thread import in_loop, run_in_loop
 from tests.integration.recording_backend import RecordingBackend
@@ -51,7 +52,6 @@ class CurlTests(SynchronousTestCase):
         self.gateway = GatewayProcess(config)
         self.addCleanup(self.gateway.kill)
         self.gateway.start()
-        self.gateway.wait_until(lambda: b"siger_users 2.0" in self.gateway.get("/metrics"), "in possession of users")
 
     def curl(self, arguments: str, **values: str) -> tuple[int, Any]:
         """
@@ -140,6 +140,24 @@ class CurlTests(SynchronousTestCase):
         self.assertEqual(self.curl(login + """'{"username": "newuser", "password": "securepassword"}'""")[0], 200)
 
 
+class FirstStartTests(SynchronousTestCase):
+    """
+    A gateway that has never run before.
+    """
+
+    def test_seeded_when_ready(self) -> None:
+        """
+        As soon as it says that it is ready, all of the configured users can log in.
+        """
+        seeds = [{"username": f"seed{number}", "password": PASSWORD, "role": "user"} for number in range(8)]
+        gateway = GatewayProcess(echo_config(1, nats_address="embedded", seed_users=seeds))
+        self.addCleanup(gateway.kill)
+        gateway.start()
+        body = json.dumps({"username": "seed7", "password": PASSWORD}).encode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{gateway.port}/auth/login", body, timeout=10) as response:
+            self.assertEqual(response.status, 200)
+
+
 class DefaultUserTests(SynchronousTestCase):
     """
     Accounts that everybody knows.
@@ -209,6 +227,22 @@ class TwoGatewaysTests(TestCase):
                 profile = await one.profile(token)
                 self.assertEqual((profile.status, profile.document["username"]), (200, name))
                 self.assertEqual((await other.register(name.upper())).reason, "username_taken")
+
+    @in_loop
+    async def test_same_name_at_once(self) -> None:
+        """
+        When several ask for one name at once, at both gateways, one of them gets it.
+        """
+        async with self.clients() as session:
+            apis = self.world.apis(session)
+            for _ in range(3):
+                name = new_name()
+                replies = await asyncio.gather(*(api.register(name) for api in apis * 4))
+                statuses = Counter((reply.status, reply.reason) for reply in replies)
+                self.assertEqual(statuses, {(201, ""): 1, (409, "username_taken"): 7})
+                (made,) = (reply.document["user_id"] for reply in replies if reply.status == 201)
+                for api in apis:
+                    self.assertEqual((await api.login(name)).document["user_id"], made)
 
     @in_loop
     async def test_logout(self) -> None:
@@ -355,6 +389,7 @@ class TwoGatewaysTests(TestCase):
                     reply = await api.register(name, root)
                     if reply.status == 201:
                         made.append((time.monotonic() - begin, name))
+                        await asyncio.sleep(0.02)
                     else:
                         failed.append((reply.status, reply.reason, "Retry-After" in reply.fields))
                         await asyncio.sleep(0.05)
@@ -383,9 +418,22 @@ class TwoGatewaysTests(TestCase):
             print(
                 f"\n{len(made)} registered and {len(failed)} refused while NATS was killed twice; {logins[200]} logins"
             )
-            for _, name in made:
-                for api in apis:
-                    self.assertEqual((await api.login(name)).status, 200, name)
+            self.assertEqual(await self.log_in_all(apis, [name for _, name in made]), [])
+
+    async def log_in_all(self, apis: list[Api], names: list[str]) -> list[str]:
+        """
+        Log everybody in, at one gateway or the other, not too many at once.
+
+        @return: who could not.
+        """
+        few = asyncio.Semaphore(8)
+
+        async def log_in(number: int, name: str) -> int:
+            async with few:
+                return (await apis[number % len(apis)].login(name)).status
+
+        statuses = await asyncio.gather(*(log_in(number, name) for number, name in enumerate(names)))
+        return [name for name, status in zip(names, statuses, strict=True) if status != 200]
 
     def test_many_logins(self) -> None:
         """

@@ -15,7 +15,19 @@ from tests.integration.loop_thread import in_loop
 from tests.integration.recording_backend import answer
 
 FIELDS = {
-    *("time", "request_id", "client", "method", "route", "path", "status", "bytes_in", "bytes_out", "duration_ms"),
+    *(
+        "time",
+        "request_id",
+        "client",
+        "user",
+        "method",
+        "route",
+        "path",
+        "status",
+        "bytes_in",
+        "bytes_out",
+        "duration_ms",
+    ),
     *("ttfb_ms", "service", "instance", "attempts", "reason"),
 }
 

@@ -45,6 +45,20 @@ def eventually(true: Callable[[], bool], seconds: float = 30) -> bool:
     return True
 
 
+def running_in(room: Path) -> list[str]:
+    """
+    The processes whose working directory this is, or one in it.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(room):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it has ended, or is somebody else's
+    return found
+
+
 def children(pid: int) -> dict[int, str]:
     """
     The processes that a process has started, with their command lines.
@@ -152,10 +166,11 @@ class LauncherTestCase(SynchronousTestCase):
 
     def assert_nothing_left(self) -> None:
         """
-        Fail if anything still listens.
+        Fail if anything still listens, or runs.
         """
         gone = eventually(lambda: not any(map(listening, self.ports)), 10)
         self.assertTrue(gone, [port for port in self.ports if listening(port)])
+        self.assertTrue(eventually(lambda: not running_in(self.room), 15), running_in(self.room))
 
     def worker(self, launcher: subprocess.Popen[str]) -> int:
         """

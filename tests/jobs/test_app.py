@@ -275,6 +275,16 @@ class SubmitTests(AppTestCase):
         self.assertEqual(self.store.queue, [])
         self.assertEqual(self.ask("POST", "?dry_run=false", EXAMPLE).status, 202)
 
+    def test_bare_parameters(self) -> None:
+        """
+        A parameter without C{=} counts like any other: C{?dry_run} submits nothing, nor does a misspelt one.
+        """
+        for query in ("?dry_run", "?dry_run&", "?dry%5Frun", "?dry_run="):
+            self.assertEqual(self.ask("POST", query, EXAMPLE).status, 200, query)
+        for query in ("?dryrun", "?dry_run&dry_run", "?dry_run&now", "?dry_run=1;now"):
+            self.assert_problem(self.ask("POST", query, EXAMPLE), Reason.INVALID_FIELDS)
+        self.assertEqual(self.store.queue, [])
+
     def test_key(self) -> None:
         """
         With a key the same is done once, and answered the same twice.
@@ -607,7 +617,7 @@ class ListTests(AppTestCase):
         """
         Every parameter that is wrong is named.
         """
-        found = self.ask("GET", "?limit=0&status=done&colour=red")
+        found = self.ask("GET", "?limit=0&status=done&colour")
         document = self.assert_problem(found, Reason.INVALID_FIELDS)
         self.assertEqual({error["parameter"] for error in document["errors"]}, {"limit", "status", "colour"})
 
@@ -669,7 +679,8 @@ class CancelTests(AppTestCase):
         There are none: what would be done otherwise is not done.
         """
         job_id = self.submit()
-        self.assert_problem(self.ask("DELETE", f"/{job_id}?mode=force"), Reason.INVALID_FIELDS)
+        for query in ("mode=force", "force"):
+            self.assert_problem(self.ask("DELETE", f"/{job_id}?{query}"), Reason.INVALID_FIELDS)
         self.assertEqual(self.ask("GET", f"/{job_id}").document["status"], "queued")
 
 
