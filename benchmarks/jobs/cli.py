@@ -5,20 +5,20 @@ C{python -m benchmarks.jobs}: all that is measured of jobs, in less than three m
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
+from benchmarks.jobs import report
 from benchmarks.jobs.accepting import Accepting, measure_accepting
-from benchmarks.jobs.remembering import Remembering, measure_remembering
+from benchmarks.jobs.remembering import measure_remembering
+from benchmarks.jobs.report import Found
 from benchmarks.jobs.stage import ALWAYS, DEFAULT, Stage
-from benchmarks.jobs.streaming import Streaming, measure_streaming
+from benchmarks.jobs.streaming import measure_streaming
 from benchmarks.load import LoadError, Wrk
 from benchmarks.machine import describe
 from benchmarks.peers.siger import Siger
@@ -28,9 +28,6 @@ from benchmarks.tools import MissingToolError, find, first_line
 __all__ = ["main"]
 
 T = TypeVar("T")
-
-_SYNC = {ALWAYS: "each write on the disk (as embedded)", DEFAULT: "nats-server's default (on the disk within 2 min)"}
-_REACH = 3000
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,28 +60,30 @@ def _parser() -> argparse.ArgumentParser:
     add("--events", type=int, default=2000, metavar="N", help="of each of 40 jobs that are watched (2,000)")
     add("--room", type=Path, metavar="DIRECTORY", help="where to write: on a disk, or writes cost nothing")
     add("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    add("--markdown", type=Path, metavar="FILE", help="write a page with them")
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
-    figures: dict[str, object] = {}
-    accepted = []
+    found = Found()
     for sync in (ALWAYS, DEFAULT):
 
         def accept(stage: Stage, wrk: Wrk, sync: str = sync) -> Accepting:
             return measure_accepting(stage, wrk, sync, options.connections, options.rounds, options.seconds)
 
-        accepted.append(_staged(options, sync, accept))
-        print(_said_accepting(accepted[-1]), flush=True)
-    streaming = _staged(options, DEFAULT, lambda stage, _: measure_streaming(stage, cores()[1], events=options.events))
-    print(_said_streaming(streaming), flush=True)
-    remembering = _staged(options, DEFAULT, lambda stage, _: measure_remembering(stage, options.records))
-    print(_said_remembering(remembering), flush=True)
+        found.accepting.append(_staged(options, sync, accept))
+        print(report.say_accepting(found.accepting[-1]), flush=True)
+    found.streaming = _staged(
+        options, DEFAULT, lambda stage, _: measure_streaming(stage, cores()[1], events=options.events)
+    )
+    print(report.say_streaming(found.streaming), flush=True)
+    found.remembering = _staged(options, DEFAULT, lambda stage, _: measure_remembering(stage, options.records))
+    print(report.say_remembering(found.remembering), flush=True)
+    machine = describe([Siger()]) | {"nats": first_line(find("nats-server"), "--version")}
     if options.json:
-        figures["machine"] = describe([Siger()]) | {"nats": first_line(find("nats-server"), "--version")}
-        figures["accepting"] = [asdict(each) for each in accepted]
-        figures["streaming"], figures["remembering"] = asdict(streaming), asdict(remembering)
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        options.json.write_text(report.as_json(machine, found))
+    if options.markdown:
+        options.markdown.write_text(report.as_markdown(machine, found))
 
 
 def _staged(options: argparse.Namespace, sync: str, measure: Callable[[Stage, Wrk], T]) -> T:
@@ -96,30 +95,6 @@ def _staged(options: argparse.Namespace, sync: str, measure: Callable[[Stage, Wr
         processes = stack.enter_context(Processes())
         stage = Stage(processes, cores(), room / "stage", sync)
         return measure(stage, Wrk(cores()[1], room))
-
-
-def _said_accepting(found: Accepting) -> str:
-    return (
-        f"accepted, {_SYNC[found.sync]}: {found.rate:,.0f} jobs/s over {found.connections} connections "
-        f"(reach: {_REACH:,}), p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms; "
-        f"gateway {found.cpu:.0f} us CPU each, {found.busy:.0%} of its core; nats-server {found.nats_cpu:.0f} us"
-    )
-
-
-def _said_streaming(found: Streaming) -> str:
-    return (
-        f"events to {found.readers} readers, {found.events:,} each: {found.replay:,.0f}/s of old ones, "
-        f"{found.live:,.0f}/s of new ones; gateway {found.cpu:.0f} us CPU each"
-    )
-
-
-def _said_remembering(found: Remembering) -> str:
-    more = found.after - found.before
-    return (
-        f"{found.records:,} records of {found.record} bytes: gateway {found.after / 2**20:.0f} MiB resident, "
-        f"{found.before / 2**20:.0f} MiB without ({more / found.records:,.0f} bytes each); "
-        f"read in {found.ready:.1f} s; a page by tag {found.page:.1f} ms"
-    )
 
 
 def _interrupt(number: int, frame: object) -> None:
