@@ -16,6 +16,7 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
 from tests.integration.test_quickstart import CHECKOUT, LauncherTestCase, eventually
+from tests.integration.tls_front import TlsFront
 
 LOGIN = b'{"username": "user", "password": "user123"}'
 JOB = b"""\
@@ -67,6 +68,7 @@ class TourTestCase(LauncherTestCase):
         super().setUp()
         self.launcher = self.launch_and_wait()
         self.token = ""
+        self.trusted: dict[str, str] = {}
 
     def open(self, method: str, path: str, body: bytes = b"", **fields: str) -> HTTPResponse:
         """
@@ -139,7 +141,7 @@ class TourTestCase(LauncherTestCase):
         url = f"http://localhost:{self.ports[0]}"
         own = {"SIGER_URL": url, "XDG_CONFIG_HOME": str(self.room / "config"), "PYTHONPATH": str(CHECKOUT)}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SIGER_")}
-        return {**kept, **own, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+        return {**kept, **own, "TERM": "xterm", "LC_ALL": "C.UTF-8", **self.trusted}
 
     def siger(self, *arguments: str, source: bytes = b"", status: int = 0) -> str:
         """
@@ -160,10 +162,11 @@ class TourTests(TourTestCase):
 
     def test_tour(self) -> None:
         """
-        It works with any HTTP client, and with the command.
+        It works with any HTTP client, with the command, and with the command through TLS.
         """
         self.tour_over_http()
         self.tour_by_command()
+        self.tour_through_tls()
 
     def tour_over_http(self) -> None:
         """
@@ -235,6 +238,31 @@ class TourTests(TourTestCase):
         self.assertIn("Name         Another\n", self.siger("show", second))
         self.siger("submit", "--type", "ai_training", status=1)
         self.siger("watch", "nothing", status=3)
+
+    def tour_through_tls(self) -> None:
+        """
+        A gateway behind TLS is used like any other, if its certificate is trusted; and when connections are cut while a
+        job is watched, nothing of it is missed or seen twice.
+        """
+        front = TlsFront(self.ports[0], self.room)
+        url = front.start()
+        self.addCleanup(front.stop)
+        untrusted = self.siger("--url", url, "--token", self.token, "list", status=1)
+        self.assertEqual(untrusted, "")
+        self.trusted = {"SSL_CERT_FILE": str(front.authority)}
+        job_id = self.siger("--url", url, "--token", self.token, "submit", "-", source=LONG).strip()
+        before = front.accepted
+        command = self.command("--url", url, "--token", self.token, "watch", "--json", job_id)
+        output = self.room / "events"
+        with output.open("wb") as file:
+            watching = subprocess.Popen(command, env=self.environ(), stdout=file, stderr=subprocess.PIPE)
+        self.addCleanup(watching.kill)
+        self.assertTrue(eventually(lambda: len(output.read_bytes().splitlines()) >= 4, 20))
+        front.cut()
+        self.assertEqual((watching.communicate(timeout=30)[1], watching.returncode), (b"", 0))
+        self.assertGreater(front.accepted, before + 2)
+        seen = [json.loads(line) for line in output.read_bytes().splitlines()]
+        self.assertEqual(seen, [data for _, _, data in self.events(job_id)])
 
     def seen_at_terminal(self, job_id: str) -> None:
         """

@@ -202,11 +202,14 @@ class QuickstartTests(LauncherTestCase):
 
     def test_saysWhatListens(self) -> None:
         """
-        It names every address with what is there.  SIGTERM ends it as Ctrl-C does.
+        It names every address with what is there, and says how to submit a job.  SIGTERM ends it as Ctrl-C does.
         """
         launcher = self.launch_and_wait()
         for port, what in zip(self.ports, ("the gateway", "demo backend echo-1", "demo backend echo-2"), strict=True):
             self.assertRegex(self.printed(), rf"127\.0\.0\.1:{port} +{what}\n")
+        command = rf"siger job --url http://localhost:{self.ports[0]}"
+        self.assertRegex(self.printed(), rf"{command} login user +\(the password is user123\)\n")
+        self.assertRegex(self.printed(), rf"{command} submit --type ai_training --name demo --watch\n")
         launcher.terminate()
         self.assertEqual(launcher.wait(30), 0, self.printed())
         self.assert_nothing_left()

@@ -237,6 +237,7 @@ class Actions:
 
     def _watched(self, job_id: str) -> int:
         view = _Events(self._console) if self._arguments.json else View(self._screen())
+        self._gateway.notice = view.trouble
         try:
             view.begin(self._gateway.ask("GET", job_path(job_id)).document)
             events: Sequence[Mapping[str, Any]] = ({},)

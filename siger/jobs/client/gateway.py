@@ -120,13 +120,13 @@ class Gateway:
         clock: Clock = time,
     ) -> None:
         """
-        @param notice: told when something goes wrong that is tried again.
+        @param notice: told when something goes wrong that is tried again; it may be changed.
         @param connection: makes a connection, given a timeout.
         """
         self.address = address
         self.tokens = tokens
         self.clock = clock
-        self._notice = notice
+        self.notice = notice
         self._connection = connection or address.connection
 
     def ask(
@@ -155,7 +155,7 @@ class Gateway:
                 if not error.passing or self.clock.monotonic() + wait > started + patience:
                     raise
                 if pause == _FIRST_PAUSE:
-                    self._notice(f"{error}; trying again")
+                    self.notice(f"{error}; trying again")
             self.clock.sleep(wait)
             pause *= 2
 

@@ -399,6 +399,18 @@ class WatchTests(ActionsTestCase):
         self.watch([event(4, message="a"), event(5, "status", status="completed")], done, options=["--json"])
         self.assertEqual([json.loads(line).get("status") for line in self.printed()[0]], [None, "completed"])
 
+    def test_trouble(self) -> None:
+        """
+        What passes disturbs nobody who watches.
+        """
+        done = {**job().public(), "status": "completed"}
+        connections = [problem(503, "draining"), answer(job().public()), stream(), [GONE], answer(job().public())]
+        play = Play(
+            *connections, stream(event(4, "status", status="completed")), problem(503, "draining"), answer(done)
+        )
+        self.assertEqual(self.job(play, "watch", JOB_ID), 0)
+        self.assertEqual(self.printed()[1], [])
+
     def test_unknown(self) -> None:
         """
         A job that is not there cannot be watched.
