@@ -203,10 +203,10 @@ class Gateway(TwistedService):
         self.log.info("draining for at most {seconds} seconds", seconds=seconds)
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()
-        self._queue.drain()
         left = succeed(None) if self._membership is None else self._membership.leave()
         closed = maybeDeferred(self._port.stopListening)
         drained = drain(self._reactor, self._channels, seconds)
+        self._queue.drain()  # after that: what ends here ends its connection, too
         return gatherResults([left, closed, drained]).addCallback(lambda _: self._end())
 
     def _end(self) -> Deferred[None]:

@@ -503,7 +503,7 @@ class OutageTests(JobsTestCase):
     def test_terminated(self) -> None:
         """
         Row K16: a gateway that is told to end while submissions come loses none that it accepted, and accepts none
-        twice; whoever waits is sent away.
+        twice; whoever waits is sent away, and told to come by another connection.
         """
         gateway = self.world.gateway()
         job_id = self.submit()
@@ -529,7 +529,7 @@ class OutageTests(JobsTestCase):
         self.assertEqual(gateway.wait(15), 0)
         for thread in threads:
             thread.join(20)
-        self.assertEqual([reply.status for reply in waited], [200])
+        self.assertEqual([(reply.status, reply.fields["Connection"]) for reply in waited], [(200, "close")])
         root = Caller("admin")
         for one in accepted:
             self.assertEqual(root.ask(self.b, "GET", f"/{one}").document["status"], "queued")
