@@ -22,9 +22,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from siger.messaging.bucket import Bucket, Entry
-from siger.messaging.errors import UnavailableError
+from siger.messaging.errors import MessagingError
 
-__all__ = ["MARKS_BUCKET", "MARKS_TTL", "TICK", "Marks"]
+__all__ = ["MARKS_BUCKET", "MARKS_TTL", "MOST", "TICK", "Marks"]
 
 MARKS_BUCKET: Final = "job_marks"
 MARKS_TTL: Final = 30 * 86400.0
@@ -35,6 +35,9 @@ where whoever takes it sees that it has been claimed.
 
 TICK: Final = 1.0
 """Seconds from one change of a line to the next."""
+
+MOST: Final = 1000
+"""How many exceptions a line may have: it has to fit into a message. Beyond them it tells of no more jobs."""
 
 _TAG: Final = slice(24, 34)
 _LENGTH: Final = 36
@@ -126,6 +129,13 @@ class Marks:
         """
         self._doubtful.discard(job_id)
 
+    @property
+    def doubts(self) -> list[str]:
+        """
+        Those of ours that may not be in the queue.
+        """
+        return list(self._doubtful)
+
     # Everybody's.
 
     def covers(self, job_id: str) -> bool:
@@ -142,7 +152,8 @@ class Marks:
 
     def _line(self) -> _Line:
         below = next(iter(self._under_way), None) or self._last + _ABOVE_ALL
-        return _Line(below, frozenset(self._doubtful))
+        doubts = sorted(self._doubtful)
+        return _Line(min([below, *doubts[MOST : MOST + 1]]), frozenset(doubts[:MOST]))
 
     def _tick(self) -> Deferred[None] | None:
         line = self._line()
@@ -153,7 +164,7 @@ class Marks:
             self._written = line
 
         def failed(failure: Failure) -> None:
-            failure.trap(UnavailableError)
+            failure.trap(MessagingError)  # whatever it is: this goes on as long as the gateway
 
         return self._bucket.put(self._name, line.to_json()).addCallbacks(written, failed)
 

@@ -44,6 +44,9 @@ TICK: Final = 2.0
 SETTLED: Final = 15.0
 """Seconds after which a submission that goes on elsewhere is believed to have ended, one way or the other."""
 
+NEVER: Final = 600.0
+"""Seconds after which a job of which there is no record is believed never to have got as far as that."""
+
 SWEEP: Final = 600.0
 """Seconds from one look for old records to the next."""
 
@@ -94,6 +97,7 @@ class Reconciler:
         self._now = now
         self._unpublished: dict[str, float] = {}
         self._running: dict[str, float] = {}
+        self._missing: dict[str, float] = {}
         self._sequences: dict[str, int] = {}
         self._swept_at = 0.0
         self._forget: list[Callable[[], None]] = []
@@ -157,13 +161,14 @@ class Reconciler:
         Nothing is heard now, so nobody is silent.
         """
         now = self._clock.seconds()
-        for silent in (self._unpublished, self._running):
+        for silent in (self._unpublished, self._running, self._missing):
             for job_id in silent:
                 silent[job_id] = now
 
     async def _reconcile(self) -> None:
         for job_id in list(filter(self._marks.covers, self._unpublished)):
             del self._unpublished[job_id]
+        self._drop_doubts()
         try:
             for job in self._silent(self._unpublished, lambda _: SETTLED):
                 await self._requeue(job)
@@ -174,6 +179,17 @@ class Reconciler:
             self.log.debug("jobs could not be looked after: {error}", error=error)
         except Exception:
             self.log.failure("jobs could not be looked after")
+
+    def _drop_doubts(self) -> None:
+        """
+        Doubt no more about what was not even written down.
+        """
+        now = self._clock.seconds()
+        missing = [job_id for job_id in self._marks.doubts if self._records.get(job_id) is None]
+        self._missing = {job_id: self._missing.get(job_id, now) for job_id in missing}
+        for job_id, since in self._missing.items():
+            if now - since >= NEVER:
+                self._marks.settle(job_id)
 
     def _silent(self, table: dict[str, float], patience: Callable[[Job], float]) -> list[Job]:
         """

@@ -158,7 +158,7 @@ class Jobs:
         if not isinstance(error, RefusedError):
             self.outcomes["failed"] += 1
         else:
-            self.outcomes["unknown" if b'"job_id"' in error.members else "refused"] += 1
+            self.outcomes["unknown" if _is_unknown(error) else "refused"] += 1
         return failure
 
     async def _submit(self, submission: Submission, identity: Identity, key: str) -> Receipt:
@@ -174,7 +174,7 @@ class Jobs:
                 receipt = await self._submit_now(job)
             doubtful = False
         except RefusedError as error:
-            doubtful = error.reason is Reason.STORE_UNAVAILABLE
+            doubtful = error.reason is Reason.STORE_UNAVAILABLE and _is_unknown(error)
             raise
         finally:
             self._in_flight.discard(job.job_id)
@@ -464,3 +464,10 @@ class Jobs:
         now = timestamp(self._now())
         ended = now if status == "cancelled" else None
         return Event(job.job_id, "status", BY_GATEWAYS, now, status=status, message=message, ended_at=ended)
+
+
+def _is_unknown(error: RefusedError) -> bool:
+    """
+    Whether a job may have been accepted all the same, which is named then.
+    """
+    return b'"job_id"' in error.members

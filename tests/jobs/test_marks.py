@@ -4,15 +4,19 @@ Tests for L{siger.jobs.marks}.
 
 from __future__ import annotations
 
+from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings import JobsSettings
 from siger.jobs.identifiers import JobIds
-from siger.jobs.marks import TICK, Marks
-from siger.jobs.reconciler import SETTLED, Reconciler
+from siger.jobs.marks import MOST, TICK, Marks
+from siger.jobs.reconciler import NEVER, SETTLED, Reconciler
+from siger.jobs.reconciler import TICK as RECONCILE
+from siger.jobs.refusals import RefusedError
 from siger.jobs.service import Jobs
 from siger.jobs.submission import Submission
+from siger.messaging.errors import TooLargeError
 from tests.jobs.memory import MemoryBroker, MemoryRecords, MemoryStore
 from tests.jobs.test_service import identity
 from tests.messaging.memory_bucket import MemoryBucket
@@ -135,6 +139,36 @@ class MarksTests(SynchronousTestCase):
         self.clock.advance(TICK)
         self.assertTrue(self.theirs.covers(job_id))
 
+    def test_refused(self) -> None:
+        """
+        A line that is too long to be written is written when it is shorter again.
+        """
+        job_id = self.begin()
+        self.ours.end(job_id)
+        put, self.bucket.put = self.bucket.put, lambda key, value: fail(TooLargeError("too many bytes"))
+        self.clock.advance(TICK)
+        self.bucket.put = put
+        self.clock.advance(TICK)
+        self.assertTrue(self.theirs.covers(job_id))
+
+    def test_many_doubts(self) -> None:
+        """
+        However much is in doubt, a line stays short: it tells of fewer jobs then, and never of one in doubt.
+        """
+        jobs = [self.begin() for _ in range(MOST + 50)]
+        after = self.begin()
+        for job_id in reversed(jobs):
+            self.ours.end(job_id, doubtful=True)
+        self.ours.end(after)
+        self.clock.advance(TICK)
+        self.assertEqual(self.covered(*jobs)[1], [False] * len(jobs))
+        self.assertEqual(self.covered(after), ([True], [False]))
+        self.assertLess(len(self.bucket._latest[self.ours.tag.hex()].value or b""), 50 * MOST)
+        for job_id in jobs[:50]:
+            self.ours.settle(job_id)
+        self.clock.advance(TICK)
+        self.assertEqual(self.covered(jobs[0], jobs[-1], after)[1], [True, False, True])
+
     def test_broken(self) -> None:
         """
         A line that cannot be read says nothing, and disturbs nobody.
@@ -144,6 +178,75 @@ class MarksTests(SynchronousTestCase):
         for content in (b"{", b"[]", b"{}", b'{"below":"~"}', b'{"below":"~","but":3}'):
             self.successResultOf(self.bucket.put(self.ours.tag.hex(), content))
             self.assertFalse(self.theirs.covers(job_id))
+
+
+class NeverTests(SynchronousTestCase):
+    """
+    Submissions of which nothing came.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have a gateway.
+        """
+        self.store, self.clock = MemoryStore(), Clock()
+        broker, self.records = MemoryBroker(self.store), MemoryRecords(self.store)
+        self.marks = Marks(self.store.marks, self.clock)
+        self.jobs = Jobs(broker, self.records, self.store.keys, self.marks, JobsSettings(), self.clock.seconds)
+        reconciler = Reconciler(
+            broker, self.records, self.marks, JobsSettings(), self.clock, self.jobs.is_in_flight, self.clock.seconds
+        )
+        self.marks.start()
+        reconciler.start()
+        self.addCleanup(reconciler.stop)
+        self.records.start()
+
+    def pass_time(self, seconds: float) -> None:
+        """
+        Let some time go by.
+        """
+        self.clock.pump([RECONCILE] * int(seconds / RECONCILE))
+
+    def submit(self, key: str = "") -> None:
+        """
+        Have a submission fail, as its store does not answer.
+        """
+        self.failureResultOf(self.jobs.submit(Submission("inference", "x"), identity(), key), RefusedError)
+
+    def test_no_key(self) -> None:
+        """
+        When not even the key was written, there is no job to be in doubt about.
+        """
+        self.store.keys.available = False
+        self.submit("key")
+        self.assertEqual(self.marks.doubts, [])
+
+    def test_no_record(self) -> None:
+        """
+        A job whose record may have been written is in doubt, but not for ever if there is none. Time counts while the
+        store can be seen.
+        """
+        self.store.records.available = False
+        self.submit()
+        self.pass_time(2 * NEVER)
+        self.assertEqual(len(self.marks.doubts), 1)
+        self.store.records.available = True
+        self.pass_time(NEVER - 2 * RECONCILE)
+        self.assertEqual(len(self.marks.doubts), 1)
+        self.pass_time(4 * RECONCILE)
+        self.assertEqual(self.marks.doubts, [])
+
+    def test_record(self) -> None:
+        """
+        One with a record stays in doubt until it is in the queue.
+        """
+        self.store.silent = True
+        self.submit()
+        self.pass_time(2 * NEVER)
+        self.assertEqual(len(self.marks.doubts), 1)
+        self.store.silent = False
+        self.pass_time(20)
+        self.assertEqual((self.marks.doubts, len(self.store.queue)), ([], 1))
 
 
 class CrashTests(SynchronousTestCase):
