@@ -478,3 +478,15 @@ class CancelTests(ServiceTestCase):
         self.refusal(self.jobs.cancel(job_id, self.ada), Reason.STORE_UNAVAILABLE)
         self.store.available = True
         self.assertEqual((self.record(job_id).status, self.store.logs), ("queued", {}))
+
+    def test_unanswered(self) -> None:
+        """
+        When the store does not answer, nobody is told that nothing was done: the job may well be cancelled.
+        """
+        job_id = self.submit().job_id
+        self.store.silent = True
+        error = self.failureResultOf(self.jobs.cancel(job_id, self.ada), RefusedError).value
+        self.assertIs(error.reason, Reason.STORE_UNAVAILABLE)
+        self.assertIn("may have been cancelled", error.detail)
+        self.store.silent = False
+        self.assertEqual(self.cancel(job_id), ("cancelled", True))
