@@ -2,7 +2,7 @@
 Tokens outlived by what they were shown for: a tunnel is asked for once, and may stay open for days.
 
 A L{Vigil} looks every second whether a tunnel's token is still good, and ends the tunnel when it is not. It looks at
-the identity only; when that has ended, which it also has when the cache had to make room, the token is judged once more.
+the identity only. When that has ended, as it also has when the cache had to make room, the token is judged once more.
 """
 
 from __future__ import annotations
