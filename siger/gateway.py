@@ -40,6 +40,7 @@ from siger.observe.watchdog import Watchdog
 from siger.own import OWN_ROUTES, OwnEndpoints
 from siger.policy.forwarded import Forwarding
 from siger.policy.rules import RuleBook
+from siger.policy.vigil import Vigils
 from siger.proxy.exchange import ProxyContext
 from siger.proxy.pool import Pool
 from siger.queue import Queue
@@ -96,7 +97,8 @@ class Gateway(TwistedService):
             part.expose(self._metrics)
 
     def _make_front_door(self) -> FrontDoor:
-        context = ProxyContext(self._observer, Forwarding(self.settings.trusted_proxies), self._make_pool)
+        vigils = Vigils(self._deadlines, self._accounts.authenticate)
+        context = ProxyContext(self._observer, Forwarding(self.settings.trusted_proxies), self._make_pool, vigils)
         self._metrics = Metrics(self._observer)
         admin = AdminApp(self.vitals, self._metrics, lambda: self._figures())
         limit = self.settings.limits.local_body

@@ -151,7 +151,10 @@ class Issuer:
 
     def _role(self, theirs: str) -> str:
         # With a list of translations, what is not on it means nothing: not even if there is a role of that name here.
-        return self._settings.roles.get(theirs, "") if self._settings.roles else theirs
+        # Without a list roles are as they are there, but who administers somebody else's system does not yet ours.
+        if self._settings.roles:
+            return self._settings.roles.get(theirs, "")
+        return "" if theirs == "admin" else theirs
 
 
 def _refuse(cause: str) -> str:

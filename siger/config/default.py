@@ -56,7 +56,7 @@ jwt_expiration: 60
 #     user_claim: sub               # which claims have the user's id, name and role; a.b leads into objects
 #     name_claim: preferred_username
 #     role_claim: role
-#     roles: {administrators: admin} # what their roles are called here; others are nothing here
+#     roles: {administrators: admin} # what their roles are called here; without, as there, save admin
 #     default_role: user            # of users without a role that is known here; "" refuses them
 #     max_lifetime: 86400           # seconds between the beginning and the end of a token
 #   - issuer: build-server

@@ -177,7 +177,7 @@ class IssuerSettings:
     @ivar user_claim: which claim has the user's id.
     @ivar name_claim: which claim has the user's name; where it is missing, the id serves.
     @ivar role_claim: which claim has the role, or a list of roles; dots lead into objects.
-    @ivar roles: what its roles are called here, by their names there; empty: as they are.
+    @ivar roles: what its roles are called here, by their names there; empty: as they are, but for C{admin}.
     @ivar default_role: the role of a user without any that is known here, or C{""} to refuse such tokens.
     @ivar max_lifetime: seconds between C{iat} and C{exp} above which a token is refused.
     """

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from siger.errors import Reason
 from siger.http.body import encode_chunk
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from siger.observe.observer import Observer, RouteStats, ServiceStats
     from siger.policy.forwarded import Forwarding
     from siger.policy.identity import Identity
+    from siger.policy.vigil import Vigils
     from siger.proxy.connection import UpstreamConnection
     from siger.proxy.pool import Pool
 
@@ -51,11 +52,19 @@ class ProxyContext:
     What all exchanges of a gateway share.
     """
 
-    __slots__ = ("forwarding", "make_pool", "observer")
+    __slots__ = ("forwarding", "make_pool", "observer", "vigils")
 
     def __init__(
-        self, observer: Observer, forwarding: Forwarding, make_pool: Callable[[Endpoint, ServiceSettings], Pool]
+        self,
+        observer: Observer,
+        forwarding: Forwarding,
+        make_pool: Callable[[Endpoint, ServiceSettings], Pool],
+        vigils: Vigils | None = None,
     ) -> None:
+        """
+        @param vigils: look after tunnels whose tokens may end before them.
+        """
+        self.vigils = vigils
         self.observer = observer
         self.forwarding = forwarding
         self.make_pool = make_pool
@@ -92,6 +101,7 @@ class Exchange:
         "_target",
         "_tried",
         "_upgrade",
+        "_vigil",
     )
 
     def __init__(
@@ -136,6 +146,7 @@ class Exchange:
         self._bytes_in = 0
         self._bytes_out = 0
         self._upgrade = False
+        self._vigil: Any = None
         self._done = False
         fields = head.fields
         self._request_complete = not (fields.chunked or fields.content_length)
@@ -312,6 +323,15 @@ class Exchange:
         if self._connection is not None:
             self._connection.resume_response()
 
+    def _token_ended(self) -> None:
+        # Whose token has ended has no business in a tunnel any more; the instance is told as by a client that left.
+        if not self._done:
+            if self._connection is not None:
+                self._connection.hang_up()
+                self._connection = None
+            self._finish(Reason.INVALID_TOKEN)
+            self._stream.abort_response()
+
     # The response: siger.proxy.connection.Recipient.
 
     def interim_received(self, head: ResponseHead) -> None:
@@ -330,6 +350,10 @@ class Exchange:
             return False
         self._status = 101
         self._first_byte = monotonic()
+        vigils, identity = self._context.vigils, self._identity
+        if vigils is not None and identity is not None:
+            credentials = self._head.fields.owned.get(b"authorization", b"")
+            self._vigil = vigils.begin(identity, credentials, self._token_ended)
         early = upgrade(websocket.response_lines(head))
         if early:
             self.body_received(early)
@@ -420,6 +444,8 @@ class Exchange:
         if self._done:
             return
         self._done = True
+        if self._vigil is not None and self._context.vigils is not None:
+            self._context.vigils.end(self._vigil)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()

@@ -11,11 +11,13 @@ from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
+import jwt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
+from siger.auth.claims import LEEWAY
 from tests.integration.flow_case import FlowTestCase, get
 from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.loop_thread import in_loop, run_in_loop
@@ -99,6 +101,7 @@ class WebSocketTestCase(FlowTestCase):
             "ws": {"instances": [instance], "timeouts": {"idle": 30}},
             "idle": {"instances": [instance], "timeouts": {"idle": IDLE}},
             "plain": {"instances": [instance], "websocket": False},
+            "users": {"instances": [instance], "auth": "user"},
         }
         self.pair = shared_pair(services=services)
         self.gateway, self.backend = self.pair.gateway, self.pair.backend
@@ -404,6 +407,49 @@ class HandshakeTests(WebSocketTestCase):
         self.problem(response, 502, "upstream_upgrade", "http_upgrade_failed")
         connection, _ = await self.arrival(b"/bad")
         await self.until(lambda: connection.closed, "closed upstream")
+
+
+class TokenTests(WebSocketTestCase):
+    """
+    Tunnels for which a token was shown.
+    """
+
+    @in_loop
+    async def test_end(self) -> None:
+        """
+        Row B8: a tunnel ends soon after its token, and not before; one that nobody asked a token for goes on.
+        """
+        claims = {"user_id": "7", "sub": "7", "username": "ann", "role": "user", "jti": "tunnel"}
+        now = int(time.time())
+        # Clocks may differ by half a minute, so it is good for three seconds more.
+        frame = {"iss": "siger-api-gateway", "aud": "siger", "iat": now - 60, "exp": now + 3 - LEEWAY}
+        token = jwt.encode({**frame, **claims}, echo_config()["jwt_secret"], "HS256")
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            self.websocket(service="users", additional_headers=headers) as theirs,
+            self.websocket(additional_headers=headers) as anybodys,
+        ):
+            await theirs.send("still here")
+            self.assertEqual(await theirs.recv(), "still here")
+            with self.assertRaises(ConnectionClosed):
+                await asyncio.wait_for(theirs.recv(), 10)
+            self.assertGreaterEqual(time.time(), now + 3)
+            await anybodys.send("still here")
+            self.assertEqual(await anybodys.recv(), "still here")
+        line = await asyncio.to_thread(
+            self.gateway.wait_for_access_line, lambda line: line["reason"] == "invalid_token", 5
+        )
+        self.assertEqual((line["status"], line["user"], line["service"]), (101, "7", "users"))
+
+    @in_loop
+    async def test_refused(self) -> None:
+        """
+        Without a token there is no tunnel.
+        """
+        with self.assertRaises(InvalidStatus) as caught:
+            async with self.websocket(service="users"):
+                pass
+        self.assertEqual(caught.exception.response.status_code, 401)
 
 
 class BackpressureTests(WebSocketTestCase):
