@@ -48,7 +48,9 @@ _MOST_TRIES: Final = 5
 _ROOM: Final = 2048
 """Bytes by which a record is longer than a message at most, with the head that comes with either."""
 _AGAIN: Final = "The first submission with this key has not ended yet; try again."
-_UNANSWERED: Final = "The store of jobs did not answer; the job may have been cancelled. Ask for it, or cancel it again."
+_UNANSWERED: Final = (
+    "The store of jobs did not answer; the job may have been cancelled. Ask for it, or cancel it again."
+)
 _CONTENDED: Final = "The job changes too quickly to be cancelled just now; try again."
 
 
