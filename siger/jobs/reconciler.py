@@ -32,6 +32,7 @@ from siger.jobs.events import BY_GATEWAYS, Event
 from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.ports import AnyBroker, AnyRecords
+from siger.jobs.streams import KEYS_TTL
 from siger.jobs.submission import message_bytes
 from siger.jobs.times import timestamp
 from siger.messaging.errors import MessagingError, RevisionError, TooLargeError
@@ -44,8 +45,8 @@ TICK: Final = 2.0
 SETTLED: Final = 15.0
 """Seconds after which a submission that goes on elsewhere is believed to have ended, one way or the other."""
 
-NEVER: Final = 600.0
-"""Seconds after which a job of which there is no record is believed never to have got as far as that."""
+NEVER: Final = KEYS_TTL + 3600.0
+"""Seconds after which nobody makes a record any more that is missing: as long as there is its key, somebody may."""
 
 SWEEP: Final = 600.0
 """Seconds from one look for old records to the next."""

@@ -177,7 +177,8 @@ class Jobs:
                 receipt = await self._submit_now(job)
             doubtful = False
         except RefusedError as error:
-            doubtful = error.reason is Reason.STORE_UNAVAILABLE and _is_unknown(error)
+            # Even if only its key was written: the next submission with that writes the record under this name.
+            doubtful = error.reason is Reason.STORE_UNAVAILABLE
             raise
         finally:
             self._in_flight.discard(job.job_id)
@@ -291,8 +292,8 @@ class Jobs:
     async def _release(self, job: Job, key: str) -> None:
         try:
             await self._keys.release(job.user_id, key)
-        except UnavailableError:  # then its next submission finishes this one
-            self.log.debug("the key of job {job_id} could not be released", job_id=job.job_id)
+        except UnavailableError as error:  # then its next submission finishes this one
+            raise unavailable() from error
 
     async def _again(self, claim: Claim, job: Job) -> Receipt:
         """
