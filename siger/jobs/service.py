@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from siger.config.settings import JobsSettings
@@ -74,8 +73,6 @@ class Jobs:
 
     @ivar outcomes: how many submissions ended how.
     """
-
-    log = Logger(namespace="siger.jobs")
 
     def __init__(
         self,
