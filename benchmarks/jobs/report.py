@@ -65,7 +65,7 @@ def say_remembering(found: Remembering) -> str:
     return (
         f"{found.records:,} records of {found.record} bytes: gateway {found.after / 2**20:.0f} MiB resident, "
         f"{found.before / 2**20:.0f} MiB without ({(found.after - found.before) / found.records:,.0f} bytes each); "
-        f"ready after {found.ready:.1f} s; a page by tag {found.page:.1f} ms"
+        f"ready after {found.ready:.1f} s; a page by tag {found.page:.1f} ms, or {found.nothing:.1f} ms without a match"
     )
 
 
@@ -129,4 +129,5 @@ def _others_table(found: Found) -> list[str]:
         f"| memory of one that knows {known.records:,} of {known.record} bytes | {known.after / 2**20:.0f} MiB |",
         f"| from its start until it knows them | {known.ready:.1f} s |",
         f"| a page of 50 of them, by a tag that every tenth has | {known.page:.1f} ms |",
+        f"| the same, by a tag that none of the user's {known.records // 2:,} has | {known.nothing:.1f} ms |",
     ]

@@ -133,21 +133,14 @@ class Stage:
         found = [line.rpartition(" ")[2] for line in lines if line.partition(" ")[0].partition("{")[0] == name]
         return sum(map(float, found))
 
-    def restart_gateway(self) -> float:
+    def stop_gateway(self) -> None:
         """
-        Stop the gateway and start it again.
-
-        @return: seconds until it was ready.
+        Stop the gateway.
         """
         self._processes.stop(self.gateway)
-        began = time.monotonic()
+
+    def start_gateway(self) -> None:
+        """
+        Start it again.
+        """
         self.gateway = self._start_gateway()
-        return time.monotonic() - began
-
-    def stop(self) -> None:
-        """
-        Stop both, and take away what they wrote.
-        """
-        self._processes.stop(self.gateway)
-        self._processes.stop(self.nats)
-        shutil.rmtree(self._room, ignore_errors=True)

@@ -188,7 +188,7 @@ class JobsApp:
     async def _show(self, request: Any, job_id: str) -> bytes:
         jobs = self._service
         seconds = read_seconds(read_arguments(request.uri), b"wait")
-        job = await jobs.find(read_job_id(job_id), request.identity)
+        job = await self._found(request, job_id)
         known = _known(request)
         if seconds and not job.terminal and (not known or jobs.version(job) in known):
             await self._wait(request, job_id, seconds)
@@ -199,6 +199,17 @@ class JobsApp:
             return _head(request, 304)
         return _send(request, 200, jobs.describe(job))
 
+    async def _found(self, request: Any, job_id: str) -> Job:
+        """
+        A job, for a client that is still there: only then is there anything that would tell of its leaving.
+        """
+        gone: list[Failure] = []
+        request.notifyFinish().addErrback(gone.append)
+        job = await self._service.find(read_job_id(job_id), request.identity)
+        if gone:
+            raise RefusedError(Reason.CLIENT_GONE)
+        return job
+
     async def _wait(self, request: Any, job_id: str, seconds: int) -> None:
         waiting = self._changes.wait(job_id, request.identity.user_id, seconds)
         request.notifyFinish().addErrback(lambda _: waiting.cancel())
@@ -208,7 +219,7 @@ class JobsApp:
         feed = self._feed
         if feed is None:
             raise unavailable()
-        found = self._service.find(read_job_id(job_id), request.identity)
+        found = Deferred.fromCoroutine(self._found(request, job_id))
         return found.addCallback(lambda job: feed.serve(request, job))
 
     # Cancelling.

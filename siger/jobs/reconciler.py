@@ -5,6 +5,7 @@ What finishes that nobody else will finish.
    its connection. The message is sent again, under the same name (row K4).
  - A job whose worker has gone without a word, and that no other worker took: it has failed. One that was to be
    cancelled is cancelled.
+ - A job that is being cancelled, and whose worker may never have been told: it is told again.
  - Records of jobs that ended longer ago than they are kept.
 
 All gateways do this at once. Each step is one that two may take: the same message twice is one, an entry in a log
@@ -32,6 +33,7 @@ from siger.jobs.events import BY_GATEWAYS, Event
 from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.ports import AnyBroker, AnyRecords
+from siger.jobs.streams import KEYS_TTL
 from siger.jobs.submission import message_bytes
 from siger.jobs.times import timestamp
 from siger.messaging.errors import MessagingError, RevisionError, TooLargeError
@@ -44,8 +46,8 @@ TICK: Final = 2.0
 SETTLED: Final = 15.0
 """Seconds after which a submission that goes on elsewhere is believed to have ended, one way or the other."""
 
-NEVER: Final = 600.0
-"""Seconds after which a job of which there is no record is believed never to have got as far as that."""
+NEVER: Final = KEYS_TTL + 3600.0
+"""Seconds after which nobody makes a record any more that is missing: as long as there is its key, somebody may."""
 
 SWEEP: Final = 600.0
 """Seconds from one look for old records to the next."""
@@ -97,6 +99,7 @@ class Reconciler:
         self._now = now
         self._unpublished: dict[str, float] = {}
         self._running: dict[str, float] = {}
+        self._cancelling: dict[str, float] = {}
         self._missing: dict[str, float] = {}
         self._sequences: dict[str, int] = {}
         self._swept_at = 0.0
@@ -136,6 +139,10 @@ class Reconciler:
         else:
             self._running.pop(job.job_id, None)
             self._sequences.pop(job.job_id, None)
+        if job.running and job.status == "cancelling":
+            self._cancelling.setdefault(job.job_id, now)
+        else:
+            self._cancelling.pop(job.job_id, None)
 
     def _age(self, job: Job) -> float:
         """
@@ -161,7 +168,7 @@ class Reconciler:
         Nothing is heard now, so nobody is silent.
         """
         now = self._clock.seconds()
-        for silent in (self._unpublished, self._running, self._missing):
+        for silent in (self._unpublished, self._running, self._cancelling, self._missing):
             for job_id in silent:
                 silent[job_id] = now
 
@@ -172,6 +179,8 @@ class Reconciler:
         try:
             for job in self._silent(self._unpublished, lambda _: SETTLED):
                 await self._requeue(job)
+            for job in self._silent(self._cancelling, lambda _: SETTLED):
+                await self._tell_again(job)
             for job in self._silent(self._running, self._patience):
                 await self._give_up(job)
             await self._sweep()
@@ -218,6 +227,10 @@ class Reconciler:
             await self._records.change(job.job_id, _as_published)
         except (FullError, UnknownJobError, TooLargeError) as error:
             self.log.warn("job {job_id} cannot be queued yet: {error!r}", job_id=job.job_id, error=error)
+
+    async def _tell_again(self, job: Job) -> None:
+        self._cancelling[job.job_id] = self._clock.seconds()
+        await self._broker.publish_control(job.job_id, "cancel")
 
     def _patience(self, job: Job) -> float:
         """

@@ -19,6 +19,7 @@ from siger.jobs.errors import ConflictError, UnknownJobError
 from siger.jobs.index import Counts, Index, Row
 from siger.jobs.live import Listeners
 from siger.jobs.model import STATES, TERMINAL, BrokenError, Job
+from siger.jobs.ordering import Key
 from siger.jobs.query import Query, cursor_of_key
 from siger.messaging.bucket import Bucket, Entry
 from siger.messaging.errors import RevisionError
@@ -31,6 +32,8 @@ _log = Logger()
 _TRIES: Final = 20
 #: How many jobs one page may look at, which is some milliseconds.
 _MOST: Final = 20_000
+#: How many bytes of records one page may read, which is as long, if there is more than one.
+_MOST_BYTES: Final = 1024 * 1024
 #: How many jobs are kept as such, and how long their records may be.
 _READ: Final = 1000
 _SHORT: Final = 8192
@@ -151,7 +154,22 @@ class Records:
         there are more: nobody's filter keeps others waiting.
         """
         keys, end = self._index.find(query, _MOST)
-        return builtins.list(self._jobs(key[1] for key in keys)), None if end is None else cursor_of_key(end)
+        some = self._readable(keys)
+        if len(some) < len(keys):
+            end = some[-1]
+        return builtins.list(self._jobs(key[1] for key in some)), None if end is None else cursor_of_key(end)
+
+    def _readable(self, keys: builtins.list[Key]) -> builtins.list[Key]:
+        """
+        The first of some jobs, as many as can be read at once.
+        """
+        size = 0
+        for count, key in enumerate(keys):
+            entry = self._mirror.entries.get(key[1])
+            size += 0 if entry is None or entry.value is None else len(entry.value)
+            if count and size > _MOST_BYTES:
+                return keys[:count]
+        return keys
 
     def count(self, status: str) -> int:
         """

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from siger.config.settings import JobsSettings
@@ -48,7 +47,9 @@ _MOST_TRIES: Final = 5
 _ROOM: Final = 2048
 """Bytes by which a record is longer than a message at most, with the head that comes with either."""
 _AGAIN: Final = "The first submission with this key has not ended yet; try again."
-_UNANSWERED: Final = "The store of jobs did not answer; the job may have been cancelled. Ask for it, or cancel it again."
+_UNANSWERED: Final = (
+    "The store of jobs did not answer; the job may have been cancelled. Ask for it, or cancel it again."
+)
 _CONTENDED: Final = "The job changes too quickly to be cancelled just now; try again."
 
 
@@ -72,8 +73,6 @@ class Jobs:
 
     @ivar outcomes: how many submissions ended how.
     """
-
-    log = Logger(namespace="siger.jobs")
 
     def __init__(
         self,
@@ -175,7 +174,8 @@ class Jobs:
                 receipt = await self._submit_now(job)
             doubtful = False
         except RefusedError as error:
-            doubtful = error.reason is Reason.STORE_UNAVAILABLE and _is_unknown(error)
+            # Even if only its key was written: the next submission with that writes the record under this name.
+            doubtful = error.reason is Reason.STORE_UNAVAILABLE
             raise
         finally:
             self._in_flight.discard(job.job_id)
@@ -289,8 +289,8 @@ class Jobs:
     async def _release(self, job: Job, key: str) -> None:
         try:
             await self._keys.release(job.user_id, key)
-        except UnavailableError:  # then its next submission finishes this one
-            self.log.debug("the key of job {job_id} could not be released", job_id=job.job_id)
+        except UnavailableError as error:  # then its next submission finishes this one
+            raise unavailable() from error
 
     async def _again(self, claim: Claim, job: Job) -> Receipt:
         """

@@ -158,6 +158,7 @@ class Link:
             )
             if not self._client.is_connected:  # it also returns when the server's first answer was neither yes nor no
                 raise nats.errors.Error("nats: no answer to CONNECT")
+            self._mind_tasks()
             await self.pipeline.open()
         except nats.errors.NoServersError as error:  # what happened was said to error_cb
             await self._dispose()
@@ -167,6 +168,13 @@ class Link:
             raise
         self._stands = True
         self._tasks.start(self._attend())
+
+    def _mind_tasks(self) -> None:
+        # The client's tasks may fail while it closes, and it never asks them: asyncio complains of them long after.
+        client = self._client
+        for task in (client._reading_task, client._ping_interval_task, client._flusher_task):
+            if task is not None:
+                task.add_done_callback(_ask)
 
     async def _attend(self) -> None:
         while self._client.is_connected and not self._closed.is_set():
@@ -391,3 +399,8 @@ def _abort(client: Client) -> None:
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     with contextlib.suppress(Exception):
         writer.transport.abort()
+
+
+def _ask(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -52,9 +52,20 @@ class JobsStore:
         @raise AssertionError: when some are.
         """
         deadline = time.monotonic() + seconds
-        while left := (await self._jetstream.stream_info(streams.JOBS)).state.messages:
-            assert time.monotonic() < deadline, f"{left} messages are left in the queue after {seconds} s"
+        while (await self._jetstream.stream_info(streams.JOBS)).state.messages:
+            assert time.monotonic() < deadline, f"left in the queue after {seconds} s: {await self._left()}"
             await asyncio.sleep(0.05)
+
+    async def _left(self) -> list[str]:
+        """
+        What is in the queue, and what its consumers say of it.
+        """
+        logs = await self.logs()
+        found = [f"{job_id}: {logs.get(job_id)}" for job_id in await self.queued()]
+        for info in await self._jetstream.consumers_info(streams.JOBS):
+            counts = (info.num_pending, info.num_ack_pending, info.num_redelivered, info.num_waiting)
+            found.append(f"{info.name}: {counts} {info.delivered} {info.ack_floor}")
+        return found
 
     async def queued(self) -> set[str]:
         """

@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import Factory, frozen
 
 from tests.integration.jobs_world import Client, JobsWorld, WorkerProcess, crash
 from tests.integration.nats_server import NatsServer
@@ -114,12 +114,14 @@ class Submissions:
     cancelled, and every tenth comes without a key.
 
     @ivar cancelled: what was answered to those who cancelled, by job.
+    @ivar watched: the ids of the events that those got who watched a job, one in thirty.
     """
 
     client: Client
     count: int
     seconds: float
-    cancelled: dict[str, int]
+    cancelled: dict[str, int] = Factory(dict)
+    watched: dict[str, list[int]] = Factory(dict)
 
     async def submit(self) -> None:
         """
@@ -136,9 +138,14 @@ class Submissions:
         members = {"max_retries": 0 if words == "@fail" else 10, "priority": number % 11}
         key = "" if number % 10 == 5 else None
         accepted = await self.client.submit(f"job {number} {words}", key, **members)
-        if accepted is not None and number % 40 in (27, 28):
+        if accepted is None:
+            return
+        watching = asyncio.create_task(self._watch(accepted.job_id)) if number % 30 in (7, 8) else None
+        if number % 40 in (27, 28):
             await asyncio.sleep(self.client.random.uniform(0, 0.5))
             await self._cancel(accepted.job_id)
+        if watching is not None:
+            await watching
 
     async def _cancel(self, job_id: str) -> None:
         """
@@ -155,3 +162,13 @@ class Submissions:
                 return
             assert time.monotonic() < deadline, f"{job_id} cannot be cancelled: {status} {document}"
             await asyncio.sleep(0.2)
+
+    async def _watch(self, job_id: str) -> None:
+        """
+        Read the events of a job by way of whichever gateway there is, until there are no more.
+        """
+        deadline = time.monotonic() + 60
+        found = self.watched[job_id] = []
+        while not await self.client.watch(job_id, found):
+            assert time.monotonic() < deadline, f"the events of {job_id} do not end: {found}"
+            await asyncio.sleep(self.client.random.uniform(0.05, 0.3))

@@ -35,6 +35,7 @@ import jwt
 from attrs import Factory, define, frozen
 
 from tests.integration.gateway_process import GatewayProcess, echo_config
+from tests.integration.lasting_port import lasting_port
 from tests.integration.nats_cluster import NatsCluster
 from tests.integration.nats_server import NatsServer
 from tests.integration.run_journal import RunJournal
@@ -246,6 +247,26 @@ class Client:
                 return found
             cursor = f"&cursor={document['next_cursor']}"
 
+    async def watch(self, job_id: str, found: list[int]) -> bool:
+        """
+        Read the events of a job from any gateway, for as long as it tells them.
+
+        @param found: the ids of those that came already, and then of all.
+        @return: whether there will be no more.
+        """
+        url = f"http://127.0.0.1:{self.random.choice(self.ports)}/api/v1/jobs/{job_id}/events"
+        headers = {"Last-Event-ID": str(found[-1])} if found else {}
+        timeout = aiohttp.ClientTimeout(total=60, sock_read=20)
+        try:
+            async with self.session.get(url, headers=headers, timeout=timeout) as response:
+                if response.status not in (200, 204, 503):
+                    self.wrong.append(f"events of {job_id}: {response.status} {await response.text()}")
+                async for line in response.content:
+                    found += [int(line[4:])] if line.startswith(b"id: ") else []
+                return response.status == 204
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
     async def until(self, job_id: str, statuses: Sequence[str], seconds: float = 15, port: int = 0) -> dict[str, Any]:
         """
         Wait until a job is in one of some states.
@@ -286,9 +307,9 @@ class JobsWorld:
         """
         self.directory = Path(tempfile.mkdtemp(prefix="siger-jobs-"))
         self.runs = RunJournal(self.directory).make()
-        self.nats = NatsServer() if nats is None else nats
+        self.nats = NatsServer(lasting_port()) if nats is None else nats
         self.lease = lease
-        self.gateways = [GatewayProcess(self.config()) for _ in range(gateways)]
+        self.gateways = [GatewayProcess(self.config(), port=lasting_port()) for _ in range(gateways)]
         self.workers: list[WorkerProcess] = []
 
     @property
@@ -328,7 +349,7 @@ class JobsWorld:
         """
         One more gateway, to be started, which finds NATS by way of this port.
         """
-        return GatewayProcess(self.config(nats_address=f"127.0.0.1:{port}"))
+        return GatewayProcess(self.config(nats_address=f"127.0.0.1:{port}"), port=lasting_port())
 
     def start(self) -> JobsWorld:
         """

@@ -8,14 +8,16 @@ import asyncio
 import atexit
 import os
 import random
+import sys
 import time
+import traceback
 from collections import Counter
 from typing import Any
 
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.jobs.events import Event, replay
+from siger.jobs.events import Event, fold, is_stale, replay
 from siger.jobs.model import Job
 from tests.integration.gateway_process import GatewayProcess
 from tests.integration.jobs_store import JobsStore
@@ -457,8 +459,8 @@ class ChaosTests(SynchronousTestCase):
         """
         try:
             run_in_loop(self.play(), self.seconds + 150)
-        except BaseException:
-            self.report()
+        except BaseException as error:
+            self.report(error)
             raise
 
     async def play(self) -> None:
@@ -466,11 +468,11 @@ class ChaosTests(SynchronousTestCase):
         All of it.
         """
         async with self.world.client(seed=self.seed) as client:
-            submissions = Submissions(client, self.count, self.seconds, {})
+            submissions = Submissions(client, self.count, self.seconds)
             async with asyncio.TaskGroup() as group:
                 group.create_task(submissions.submit())
                 group.create_task(asyncio.to_thread(self.storm.blow, self.seconds))
-            await self.check(client, submissions.cancelled)
+            await self.check(client, submissions)
             self.summarise(client)
 
     def summarise(self, client: Client) -> None:
@@ -489,17 +491,18 @@ class ChaosTests(SynchronousTestCase):
         self.assertGreater(retried, 0)
         self.assertGreater(again, 0)
 
-    def report(self) -> None:
+    def report(self, error: BaseException) -> None:
         """
         What is needed to understand a failure.
         """
         print(f"\nSIGER_TEST_SEED={self.seed}", *self.storm.happened, sep="\n")
+        traceback.print_exception(error, file=sys.stdout)  # with all those of a group
         for process in (*self.world.gateways, *self.storm.workers):
             text = process.output() if isinstance(process, GatewayProcess) else process.log.read_text()
             bad = [line for line in text.splitlines() if '"traceback"' in line or " ERROR " in line]
             print(f"--- {process}", *bad[:20], text[-3000:], sep="\n")
 
-    async def check(self, submitter: Client, cancelled: dict[str, int]) -> None:
+    async def check(self, submitter: Client, submissions: Submissions) -> None:
         """
         See what has become of everything.
         """
@@ -507,13 +510,26 @@ class ChaosTests(SynchronousTestCase):
         async with self.world.client() as client:
             jobs = await self.settled(client, 60)
         self.check_answers(submitter, jobs)
-        self.check_ends(jobs, cancelled)
+        self.check_ends(jobs, submissions.cancelled)
         self.assertEqual(self.world.runs.faults(), [])
         async with JobsStore.of(self.world.addresses) as store:
-            await store.until_queue_empty(10)
-            self.check_records(await store.records(), await store.logs(), jobs)
+            await self.until_queue_empty(store)
+            records, logs = await store.records(), await store.logs()
             dead = Counter(document["job_id"] for document in await store.dead())
+        self.check_records(records, logs, jobs)
+        self.check_watched(records, logs, submissions.watched)
         self.assertEqual(dead, Counter(job_id for job_id, job in jobs.items() if job["status"] == "failed"))
+
+    async def until_queue_empty(self, store: JobsStore) -> None:
+        """
+        Wait until the queue is empty: a lease after the last end at the latest, or, should a server have forgotten a
+        worker's question, when that asks again.
+        """
+        try:
+            await store.until_queue_empty(8)
+        except AssertionError as late:
+            print(f"\n    SIGER_TEST_SEED={self.seed}: {late}")
+            await store.until_queue_empty(35)
 
     async def settled(self, client: Client, seconds: float) -> dict[str, dict[str, Any]]:
         """
@@ -572,6 +588,29 @@ class ChaosTests(SynchronousTestCase):
             self.assertEqual(told, {name: value for name, value in jobs[job_id].items() if name in told})
             replayed = replay(_anew(record), logs[job_id])
             self.assertEqual(evolve(replayed, published=record.published), record)
+
+    def check_watched(
+        self, records: dict[str, Job], logs: dict[str, list[tuple[int, Event]]], watched: dict[str, list[int]]
+    ) -> None:
+        """
+        Whoever watched a job got each entry of its log once, in order, through whatever there was; but for what
+        workers said whose attempts were over.
+        """
+        self.assertGreater(len(watched), self.count / 20)
+        for job_id, found in watched.items():
+            self.assertEqual(found, _told(_anew(records[job_id]), logs[job_id]), job_id)
+
+
+def _told(job: Job, log: list[tuple[int, Event]]) -> list[int]:
+    """
+    The entries of a log that are told, up to the end of the job.
+    """
+    found = []
+    for sequence, event in log:
+        if not job.terminal and not is_stale(job, event):
+            found.append(sequence)
+        job = fold(job, event, sequence)
+    return found
 
 
 def _anew(job: Job) -> Job:

@@ -177,7 +177,7 @@ class MemoryTests(FlowTestCase):
             clients = [await self.connect(reading=False, window=4096) for _ in range(count)]
             for client in clients:
                 await client.send(get(b"/down?%d" % (16 * MIB)))
-            await self.until(lambda: len(self.backend.find(b"/down")) == count, "everyone at the backend", 20)
+            await self.until(lambda: len(self.backend.find(b"/down")) == count, "everyone at the backend", 60)
             await asyncio.sleep(2)
             for client in clients:
                 await client.reset()

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -441,6 +442,23 @@ class ShowTests(AppTestCase):
         job_id = self.submit()
         self.assertEqual(self.ask("GET", f"/{job_id}/events").document, {"events": job_id})
         self.assertEqual([job.job_id for job in self.gateway.feed.served], [job_id])
+
+    def test_client_gone(self) -> None:
+        """
+        A client that leaves while its job, which another gateway has accepted just now, is looked for leaves nothing.
+        """
+        job_id = self.submit()
+        for path in ("/events", "?wait=30"):
+            looking: list[Deferred[Job | None]] = [Deferred()]
+            self.gateway.records.get = lambda _: None
+            self.gateway.records.fetch = lambda _, looking=looking: looking[0]
+            self.begin("GET", f"/{job_id}{path}")
+            assert self.gateway.exchange is not None
+            self.gateway.exchange.client_gone()
+            self.gateway.clock.advance(0)
+            del self.gateway.records.get, self.gateway.records.fetch
+            looking[0].callback(self.gateway.records.get(job_id))
+            self.assertEqual((self.gateway.feed.served, len(self.gateway.changes)), ([], 0), path)
 
     def test_methods(self) -> None:
         """

@@ -4,10 +4,15 @@ Tests for L{siger.jobs.idempotency}, as it is used by L{siger.jobs.service}.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from attrs import evolve
+from twisted.internet.defer import fail
 
 from siger.errors import Reason
 from siger.jobs.idempotency import IN_FLIGHT
+from siger.jobs.marks import TICK
+from siger.messaging.errors import UnavailableError
 from tests.jobs.test_service import ServiceTestCase, identity
 
 
@@ -106,6 +111,46 @@ class KeyTests(ServiceTestCase):
             self.assertEqual(self.submit(key, self.other.jobs).job_id, left.job_id)
         self.assertEqual(len(self.store.queue), 2)
 
+    def assert_never_replayed_in_vain(self) -> None:
+        """
+        Now that a key stands for a job that has no record: if its next submission gets no further than the record,
+        nobody who comes after that is told that the job is in the queue when it is not.
+        """
+        self.time += 2 * IN_FLIGHT
+        for gateway in (self.gateway, self.other):
+            gateway.clock.advance(TICK)
+        publish = self.gateway.broker.publish_job
+        self.gateway.broker.publish_job = lambda *_: fail(UnavailableError("no answer in time"))
+        self.refusal(self.jobs.submit(self.submission(), self.ada, "key"), Reason.STORE_UNAVAILABLE)
+        self.gateway.broker.publish_job = publish
+        self.assertEqual(self.store.queue, [])
+        (left,) = self.gateway.records.all()
+        for gateway in (self.gateway, self.other):
+            self.assertFalse(gateway.marks.covers(left.job_id))
+        self.assertEqual(self.submit("key", self.other.jobs).job_id, left.job_id)
+        self.assertEqual([name for _, _, name in self.store.queue], [left.job_id])
+
+    def test_claim_unanswered(self) -> None:
+        """
+        A key that was written without its writer hearing so.
+        """
+        create = self.store.keys.create
+        self.store.keys.create = lambda *of: create(*of).addCallback(unheard)
+        self.refusal(self.jobs.submit(self.submission(), self.ada, "key"), Reason.STORE_UNAVAILABLE)
+        self.store.keys.create = create
+        self.assert_never_replayed_in_vain()
+
+    def test_refused_and_kept(self) -> None:
+        """
+        A key whose submission was refused for good, but that could not be let go.
+        """
+        delete = self.store.keys.delete
+        self.store.keys.delete = lambda *_: fail(UnavailableError("no answer in time"))
+        self.store.full = True
+        self.refusal(self.jobs.submit(self.submission(), self.ada, "key"), Reason.STORE_UNAVAILABLE)
+        self.store.keys.delete, self.store.full = delete, False
+        self.assert_never_replayed_in_vain()
+
     def test_key_unreadable(self) -> None:
         """
         What is kept of a key does not tell what it was.
@@ -114,3 +159,10 @@ class KeyTests(ServiceTestCase):
         entries = self.store.keys._latest
         self.assertEqual(len(entries), 1)
         self.assertNotIn("secret", repr(entries))
+
+
+def unheard(result: object) -> NoReturn:
+    """
+    Lose an answer.
+    """
+    raise UnavailableError("no answer in time")

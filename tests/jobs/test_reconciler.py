@@ -285,6 +285,25 @@ class LostTests(ReconcilerTests):
         self.assertEqual(self.record(job_id).status, "cancelled")
         self.assertEqual(self.store.dead, [])
 
+    def test_order_lost(self) -> None:
+        """
+        A gateway may crash, or lose its connection, after it wrote that a job is to be cancelled and before it told its
+        worker so. One that runs on all the same is told again, by any gateway, until it has ended.
+        """
+        job_id = self.running()
+        self.status(job_id, "cancelling", 0)
+        self.pass_time(SETTLED - 3 * TICK)
+        self.assertEqual(self.store.orders, [])
+        self.pass_time(3 * TICK)
+        self.assertEqual(self.store.orders, [(job_id, "cancel")])
+        self.make()
+        self.pass_time(SETTLED + TICK)
+        self.assertGreater(len(self.store.orders), 2)
+        self.status(job_id, "cancelled")
+        self.store.orders.clear()
+        self.pass_time(2 * SETTLED)
+        self.assertEqual(self.store.orders, [])
+
     def test_waiting(self) -> None:
         """
         A job that waits, for its first attempt or its next, waits as long as it takes.

@@ -371,6 +371,23 @@ class FindingTests(RecordsCase):
             query = evolve(query, after=read_cursor(cursor))
         self.assertEqual([len(page) for page in pages], [0, 0, 1])
 
+    def test_short(self) -> None:
+        """
+        A page of long records ends early, so that nobody's list keeps others waiting, but has one at least.
+        """
+        self.patch(module, "_MOST_BYTES", 10_000)
+        longer = {number: {"x": "x" * 4000} for number in (2, 3, 4, 5)} | {7: {"x": "x" * 20_000}}
+        self.make(*(named(number, params=longer.get(number, {})) for number in range(10)))
+        query = Query(limit=5)
+        pages = []
+        while True:
+            page, cursor = self.records.list(query)
+            pages.append([int(each.job_id[-3:]) for each in page])
+            if cursor is None:
+                break
+            query = evolve(query, after=read_cursor(cursor))
+        self.assertEqual(pages, [[9, 8], [7], [6, 5, 4], [3, 2, 1, 0]])
+
     def test_ended(self) -> None:
         """
         Row K17: those that ended before a time are found; never one that has not ended, however old it is.

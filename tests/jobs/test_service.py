@@ -216,6 +216,17 @@ class SubmitTests(ServiceTestCase):
         self.assertEqual((list(self.gateway.records.all()), self.store.queue), ([], []))
         self.assertTrue(self.submit("key").job_id)
 
+    def test_lost_meanwhile(self) -> None:
+        """
+        When the connection is lost while a key is looked up, nothing is known of what the server would take: that is
+        no reason to call a job too large.
+        """
+        self.gateway.broker.max_payload = 0
+        for key in ("", "key"):
+            self.refusal(self.jobs.submit(self.submission(), self.ada, key), Reason.STORE_UNAVAILABLE)
+        self.gateway.broker.max_payload = 1024 * 1024
+        self.assertTrue(self.submit("key").job_id)
+
     def test_drained(self) -> None:
         """
         Row K16: a service that stops waits for what was begun, and begins nothing more.
@@ -431,6 +442,20 @@ class CancelTests(ServiceTestCase):
         self.say(job_id, "completed")
         self.assertEqual(self.cancel(job_id), ("completed", True))
         self.assertEqual(len(self.store.logs[job_id]), 2)
+
+    def test_ended_unseen(self) -> None:
+        """
+        A job that has ended, of which its record still says that it runs, stays as it ended: whoever cancels it is not
+        told that it will be cancelled.
+        """
+        for status in ("completed", "failed"):
+            job_id = self.submit().job_id
+            self.say(job_id, "processing")
+            self.project(job_id)
+            self.say(job_id, status)
+            self.assertEqual(self.cancel(job_id), (status, True))
+            self.assertEqual(self.record(job_id).status, status)
+        self.assertEqual(self.store.orders, [])
 
     def test_between(self) -> None:
         """
