@@ -239,7 +239,7 @@ def _begin(job: Job, event: Event) -> dict[str, Any]:
     if job.status == "cancelling":
         return changes
     message = event.message if event.status == "processing" else None
-    return changes | {"status": "processing", "message": _cut(message or "Job is running", MAX_MESSAGE)}
+    return changes | {"status": "processing", "message": _cut(message or "Job is currently processing", MAX_MESSAGE)}
 
 
 def _interlude(job: Job, event: Event) -> dict[str, Any]:

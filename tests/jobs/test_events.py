@@ -175,7 +175,7 @@ class LifeTests(SynchronousTestCase):
         expected = evolve(
             job(),
             status="processing",
-            message="Job is running",
+            message="Job is currently processing",
             attempts=1,
             worker="w",
             started_at=timestamp(2000),
@@ -259,7 +259,7 @@ class LifeTests(SynchronousTestCase):
         self.assertIs(first, fold(first, status("processing", 1), 9))
         second = fold(first, status("processing", 2, 3000, worker="b"), 4)
         self.assertEqual(("processing", "", None, "b"), (second.status, second.between, second.error, second.worker))
-        self.assertEqual((2, timestamp(2000), "Job is running"), (second.attempts, second.started_at, second.message))
+        self.assertEqual((2, timestamp(2000), "Job is currently processing"), (second.attempts, second.started_at, second.message))
 
     def test_returned(self) -> None:
         """
