@@ -259,7 +259,9 @@ class LifeTests(SynchronousTestCase):
         self.assertIs(first, fold(first, status("processing", 1), 9))
         second = fold(first, status("processing", 2, 3000, worker="b"), 4)
         self.assertEqual(("processing", "", None, "b"), (second.status, second.between, second.error, second.worker))
-        self.assertEqual((2, timestamp(2000), "Job is currently processing"), (second.attempts, second.started_at, second.message))
+        self.assertEqual(
+            (2, timestamp(2000), "Job is currently processing"), (second.attempts, second.started_at, second.message)
+        )
 
     def test_returned(self) -> None:
         """
