@@ -44,7 +44,7 @@ log_level: warn
 jwt_secret: {secret}
 rate_limit: {{requests_per_second: 1000000}}
 limits: {{connections_per_client: 10000, max_requests: 1000000000}}
-jobs: {{quotas: {{queued: 0}}}}
+jobs: {{quotas: {{queued: 0, kept: 0}}}}
 """
 
 _TWISTD = (

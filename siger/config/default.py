@@ -122,8 +122,9 @@ jobs:
   gpu_types: [A100, H100, H200, L4, any]
   # How many GPUs one job can ask for.
   max_gpus: 64
-  # What one user may have at once: jobs that wait, jobs that run, and GPUs that those use. 0 is no limit.
-  quotas: {queued: 1000, running: 0, gpus: 0}
+  # What one user may have at once: jobs that wait, jobs that run, GPUs that those use, and jobs that are kept, ended or
+  # not. 0 is no limit.
+  quotas: {queued: 1000, running: 0, gpus: 0, kept: 100000}
   # How many days finished jobs, and the events of all, are kept.
   retention_days: 7
   # After how many seconds of silence a worker's job is given to another, and after how many it has failed when nobody

@@ -17,7 +17,7 @@ __all__ = ["jobs"]
 _TYPE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _GPU_TYPE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ANY_NUMBER = integer(0, 1_000_000_000)
-_QUOTAS: dict[str, Decoder[int]] = dict.fromkeys(("queued", "running", "gpus"), _ANY_NUMBER)
+_QUOTAS: dict[str, Decoder[int]] = dict.fromkeys(("queued", "running", "gpus", "kept"), _ANY_NUMBER)
 _LEASES = 3
 
 

@@ -220,11 +220,13 @@ class JobQuotas:
     @ivar queued: jobs that wait.
     @ivar running: jobs that run.
     @ivar gpus: GPUs that those use.
+    @ivar kept: jobs that are known, those included that have ended and are kept for a while.
     """
 
     queued: int = 1000
     running: int = 0
     gpus: int = 0
+    kept: int = 100_000
 
 
 @frozen

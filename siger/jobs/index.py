@@ -80,16 +80,19 @@ class Counts:
     @ivar queued: jobs that wait for their first attempt.
     @ivar running: jobs that run, or will again.
     @ivar gpus: GPUs that all of those use, or will.
+    @ivar kept: all jobs, those that have ended included.
     """
 
     queued: int = 0
     running: int = 0
     gpus: int = 0
+    kept: int = 0
 
     def add(self, row: Row, sign: int) -> None:
         """
         Count a job, or with -1 count it no longer.
         """
+        self.kept += sign
         if row.status == "queued":
             self.queued += sign
         elif row.status in _RUNNING:

@@ -24,6 +24,7 @@ class AnyCounts(Protocol):
     @ivar queued: jobs that wait for their first attempt.
     @ivar running: jobs that run, or will again.
     @ivar gpus: GPUs that all of those use, or will.
+    @ivar kept: all jobs, those that have ended included.
     """
 
     @property
@@ -34,6 +35,9 @@ class AnyCounts(Protocol):
 
     @property
     def gpus(self) -> int: ...
+
+    @property
+    def kept(self) -> int: ...
 
 
 class AnyBroker(Protocol):

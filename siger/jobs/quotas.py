@@ -1,6 +1,8 @@
 """
 What one user may have at once.
 
+Jobs that have ended are known for a while, in the store and in the memory of each gateway: those are counted too.
+
 A job waits until a worker takes it, and nobody asks then: so the GPUs of jobs that wait count like those of jobs that
 run, and a user can never use more of them at once than they may.
 
@@ -20,11 +22,12 @@ from siger.jobs.refusals import RefusedError
 
 __all__ = ["Quotas"]
 
-_NAMES = ("queued", "running", "gpus")
+_NAMES = ("queued", "running", "gpus", "kept")
 _WORDS = {
     "queued": "You have as many jobs waiting as you may have",
     "running": "You have as many jobs running as you may have",
     "gpus": "Your jobs would use more GPUs at once than you may have",
+    "kept": "As many of your jobs are known as may be, those included that have ended",
 }
 
 
@@ -39,7 +42,7 @@ class Quotas:
         """
         self._limits = limits
         self._counts = counts
-        self._unlimited = not (limits.queued or limits.running or limits.gpus)
+        self._unlimited = not (limits.queued or limits.running or limits.gpus or limits.kept)
         self._coming: dict[str, tuple[int, int]] = {}
 
     def reserve(self, user_id: str, gpus: int) -> None:
@@ -89,7 +92,12 @@ class Quotas:
     def _used(self, user_id: str) -> dict[str, int]:
         counts = self._counts(user_id)
         jobs, gpus = self._coming.get(user_id, (0, 0))
-        return {"queued": counts.queued + jobs, "running": counts.running, "gpus": counts.gpus + gpus}
+        return {
+            "queued": counts.queued + jobs,
+            "running": counts.running,
+            "gpus": counts.gpus + gpus,
+            "kept": counts.kept + jobs,
+        }
 
     def _exceeded(self, used: dict[str, int], gpus: int) -> str | None:
         limits = self._limits
@@ -99,4 +107,6 @@ class Quotas:
             return "running"
         if limits.gpus and gpus and used["gpus"] + gpus > limits.gpus:
             return "gpus"
+        if limits.kept and used["kept"] >= limits.kept:
+            return "kept"
         return None

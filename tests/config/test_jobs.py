@@ -26,7 +26,7 @@ class JobsTests(SynchronousTestCase):
             ("gpu_types: [T4]", JobsSettings(gpu_types=("T4", "any"))),
             ("gpu_types: []", JobsSettings(gpu_types=("any",))),
             ("max_gpus: 0", JobsSettings(max_gpus=0)),
-            ("quotas: {queued: 0, running: 2, gpus: 8}", JobsSettings(quotas=JobQuotas(0, 2, 8))),
+            ("quotas: {queued: 0, running: 2, gpus: 8, kept: 9}", JobsSettings(quotas=JobQuotas(0, 2, 8, 9))),
             ("quotas: {running: 2}", JobsSettings(quotas=JobQuotas(running=2))),
             ("retention_days: 30", JobsSettings(retention_days=30)),
             ("lease: 1.5, lost_after: 4.5", JobsSettings(lease=1.5, lost_after=4.5)),

@@ -331,7 +331,8 @@ class JobsWorld:
         """
         What a gateway is configured with.
         """
-        jobs = {"lease": self.lease, "grace": 2, "lost_after": max(30, 3 * self.lease), "quotas": {"queued": 0}}
+        unlimited = {"queued": 0, "kept": 0}
+        jobs = {"lease": self.lease, "grace": 2, "lost_after": max(30, 3 * self.lease), "quotas": unlimited}
         replicas = 3 if isinstance(self.nats, NatsCluster) else 1
         return echo_config(
             **{

@@ -33,6 +33,7 @@ class Counts:
     queued: int = 0
     running: int = 0
     gpus: int = 0
+    kept: int = 0
 
 
 class MemoryStore:
@@ -224,9 +225,10 @@ class MemoryRecords:
         return page, cursor_of(page[-1]) if more else None
 
     def counts(self, user_id: str) -> Counts:
-        jobs = [job for job in self._jobs.values() if job.user_id == user_id and not job.terminal]
+        kept = [job for job in self._jobs.values() if job.user_id == user_id]
+        jobs = [job for job in kept if not job.terminal]
         running = [job for job in jobs if job.status != "queued"]
-        return Counts(len(jobs) - len(running), len(running), sum(job.gpu_count for job in jobs))
+        return Counts(len(jobs) - len(running), len(running), sum(job.gpu_count for job in jobs), len(kept))
 
     def ahead(self, job: Job) -> int:
         same = [

@@ -25,11 +25,11 @@ class QuotaTests(SynchronousTestCase):
         """
         self.counts: dict[str, Counts] = {}
 
-    def quotas(self, queued: int = 0, running: int = 0, gpus: int = 0) -> Quotas:
+    def quotas(self, queued: int = 0, running: int = 0, gpus: int = 0, kept: int = 0) -> Quotas:
         """
         Quotas for these users.
         """
-        return Quotas(JobQuotas(queued, running, gpus), lambda user: self.counts.get(user, Counts()))
+        return Quotas(JobQuotas(queued, running, gpus, kept), lambda user: self.counts.get(user, Counts()))
 
     def exceeded(self, quotas: Quotas, gpus: int = 1, user: str = "ada") -> str:
         """
@@ -48,7 +48,7 @@ class QuotaTests(SynchronousTestCase):
         """
         Without quotas anything goes.
         """
-        self.counts["ada"] = Counts(10**6, 10**6, 10**6)
+        self.counts["ada"] = Counts(10**6, 10**6, 10**6, 10**6)
         self.assertEqual(self.exceeded(self.quotas(), 64), "")
         self.assertEqual(self.quotas().verdict("ada", 1), {"within": True})
 
@@ -60,6 +60,7 @@ class QuotaTests(SynchronousTestCase):
             ("queued", Counts(4, 99, 99), Counts(5, 0, 0)),
             ("running", Counts(99, 4, 99), Counts(0, 5, 0)),
             ("gpus", Counts(99, 99, 3), Counts(0, 0, 4)),
+            ("kept", Counts(99, 99, 99, 4), Counts(0, 0, 0, 5)),
         ):
             quotas = self.quotas(**{name: 5})
             self.counts["ada"] = below

@@ -341,7 +341,8 @@ class FindingTests(RecordsCase):
             queued = [each for each in known if each.user_id == user and each.status == "queued"]
             running = [each for each in known if each.user_id == user and each.status in ("processing", "cancelling")]
             gpus = sum(each.gpu_count for each in queued + running)
-            self.assertEqual(records.counts(user), Counts(len(queued), len(running), gpus))
+            kept = sum(each.user_id == user for each in known)
+            self.assertEqual(records.counts(user), Counts(len(queued), len(running), gpus, kept))
         for each in known:
             before = [
                 other
