@@ -54,8 +54,8 @@ class Siger(Peer):
     limit = "token bucket by address"
 
     def version(self) -> str:
-        package = installed()
-        kind = "compiled" if package is not None and any(package.glob("http/*.so")) else "pure Python"
+        package = installed() or REPOSITORY / "siger"
+        kind = "compiled" if any(package.glob("http/*.so")) else "pure Python"
         return f"{_own_version()} ({kind}) on Twisted {version('twisted')}, uvloop {version('uvloop')}"
 
     def configure(self, spec: Spec) -> Launch:
