@@ -172,7 +172,8 @@ class Quickstart:
         if self._worker is None or (status := self._worker.ended()) is None:
             return
         ended = f"{self._worker.name} ended by itself, with status {status}"
-        if time.monotonic() < self._worker_since + WORKER_LEAST:
+        # One that was killed had no trouble of its own.
+        if status >= 0 and time.monotonic() < self._worker_since + WORKER_LEAST:
             raise QuickstartError(ended)
         print(f"{ended}; starting another", flush=True)
         self._start_worker()

@@ -197,8 +197,8 @@ class ReaderTests(SynchronousTestCase):
         A reader sees the same messages however the bytes are split.
         """
         for case in REQUESTS.values():
-            if len(case.raw) > 20_000:
-                continue
+            if len(case.raw) > 5_000:
+                continue  # byte by byte, the time grows with the square of this
             seen = []
             for mode in WRITE_MODES:
                 reader = RequestReader()
