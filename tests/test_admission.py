@@ -387,14 +387,12 @@ class WaitingTests(AdmissionTestCase):
         Should going on fail, the client is not left waiting for ever.
         """
 
-        class Broken(Identity):
-            def may(self, roles: frozenset[str]) -> bool:
-                raise ValueError("a bug")
+        def broken(*arguments: object) -> Any:
+            raise ValueError("a bug")
 
-        house = self.house(auth=("staff",))
-        house.known[b"Bearer good"] = pending = Deferred[Any]()
-        stream = house.knock(b"/services/echo/x", TOKEN)
-        pending.callback(Broken("7", "Ann", (), "t-1", time.time(), time.time() + 60, {}))
+        house, stream, pending = self.waiting()
+        house.world.context.make_pool = broken
+        pending.callback(ann())
         self.assertEqual((stream.status, stream.aborted), (None, True))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
         self.assertEqual(len(house.world.records), 1)
