@@ -18,6 +18,7 @@ from siger.http.date import date_line
 from siger.http.holding import Held
 from siger.http.problem import send_problem
 from siger.http.request import METHODS
+from siger.policy.cors import is_preflight
 from siger.policy.forwarded import Forwarding, is_loop
 from siger.policy.identity import Identity
 from siger.policy.limit_keys import address_key
@@ -215,14 +216,11 @@ class FrontDoor:
         cors = arrival.place.rules.cors
         assert cors is not None
         owned = arrival.head.fields.owned
-        origin = owned.get(b"origin")
-        stream = arrival.stream
-        if origin is None or arrival.head.method != b"OPTIONS" or b"access-control-request-method" not in owned:
-            stream.added = cors.lines(origin)
+        if not is_preflight(arrival.head):
+            arrival.stream.added = cors.lines(owned.get(b"origin"))
             return False
         asked = owned.get(b"access-control-request-headers", b"")
-        lines = cors.preflight(origin, owned[b"access-control-request-method"], asked)
-        self._answer_empty(arrival, lines)
+        self._answer_empty(arrival, cors.preflight(owned[b"origin"], owned[b"access-control-request-method"], asked))
         return True
 
     def _identify(self, arrival: Arrival) -> Exchange | None:
@@ -368,9 +366,7 @@ class FrontDoor:
 
 def _method_of_interest(head: RequestHead) -> bytes:
     # A preflight request is about the request that it announces, so it finds that one's route.
-    if head.method == b"OPTIONS" and b"origin" in head.fields.owned:
-        return head.fields.owned.get(b"access-control-request-method", head.method)
-    return head.method
+    return head.fields.owned[b"access-control-request-method"] if is_preflight(head) else head.method
 
 
 def _service_label(arrival: Arrival) -> bytes:
