@@ -23,7 +23,7 @@ from siger.jobs.client.errors import TroubleError
 if TYPE_CHECKING:
     from siger.jobs.client.gateway import Gateway
 
-__all__ = ["CredentialFile", "Credentials", "GivenToken", "KeptToken", "NoToken", "default_path"]
+__all__ = ["CredentialFile", "Credentials", "GivenToken", "KeptToken", "default_path"]
 
 REFRESH: Final = "/auth/refresh"
 
@@ -164,15 +164,6 @@ class GivenToken:
         """
         That is somebody else's business.
         """
-
-
-class NoToken(GivenToken):
-    """
-    For what needs none.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("")
 
 
 class KeptToken:
