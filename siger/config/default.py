@@ -23,6 +23,9 @@ _TEXT = """\
 # Where to accept connections: ":8080" on every interface, or "127.0.0.1:8080", or "[::1]:8080".
 port: ":8080"
 
+# Whether clients may speak HTTP/2, as those of gRPC must: without TLS they begin with it, on the same port.
+http2: true
+
 # The Consul agent that knows your services. "" means no Consul: then only those under services: exist.
 consul_address: "localhost:8500"
 
@@ -155,12 +158,17 @@ service_defaults:
   auth: public
   # Which instance gets the next request: round_robin, random, least_connections or p2c (the better of two).
   balancer: round_robin
-  # What instances speak. (This version: http1.)
-  protocol: http1
-  # How many seconds an instance may take to accept a connection, to begin its response, and between two pieces of data.
-  timeouts: {connect: 3, response: 60, idle: 60}
-  # How many connections to each instance, and how many requests may wait for one.
+  # What instances speak: http1, h2c (HTTP/2 without TLS), h2 (with TLS), or https (HTTP/1.1 with TLS). Left out: h2c
+  # where a route for gRPC leads, or else http1. An instance in Consul can say otherwise, as meta protocol or as a tag.
+  # protocol: http1
+  # How many seconds an instance may take to accept a connection, to begin its response, and between two pieces of data;
+  # and how many a whole gRPC call may take, whatever its client says. 0 is no limit.
+  timeouts: {connect: 3, response: 60, idle: 60, deadline: 0}
+  # How many connections to each instance; of HTTP/2 so many, with so many requests at once on each.
   max_connections: 256
+  h2_connections: 4
+  max_streams: 100
+  # How many requests may wait for an instance's connections.
   max_waiting: 1024
   # The largest request body.
   max_body: 16 GiB
@@ -181,11 +189,20 @@ services: {}
 #    balancer: least_connections
 #    auth: user
 #    rate_limit: [{requests_per_second: 50, key: user}, {requests_per_second: 5000, key: service}]
+#  trainer:
+#    protocol: h2c
+#    instances: ["127.0.0.1:50051"]
+#    # Ask its instances whether they are well (grpc.health.v1), about the server as a whole or a service of its own.
+#    # rise good answers in a row make an instance well, fall bad ones in a row end that; or off.
+#    health: {grpc: "", interval: 10, timeout: 2, rise: 2, fall: 3}
 
 # More ways to services: by host, path and method. strip takes the beginning off the path, rewrite puts another there.
+# grpc takes the calls of one gRPC service, by its full name. One that an instance in Consul names in its meta
+# grpc-services, as "package.v1.Service, package.v2.Service", needs no route.
 routes: []
 #  - {host: api.example.com, path: /v1/, methods: [GET, POST], service: echo, strip: /v1}
 #  - {path: /v1/reports, service: echo, auth: [auditor], cors: off, rate_limit: off, forward_authorization: true}
+#  - {grpc: package.v1.Trainer, service: trainer, timeouts: {deadline: 3600}}
 
 # What clients may cost, in bytes, numbers and seconds.
 limits:
@@ -198,6 +215,7 @@ limits:
   body_timeout: 60            # between two pieces of a request body
   min_body_rate: 500          # bytes a second
   write_timeout: 60           # for a client that stopped reading
+  streams: 100                # requests at once on one connection of HTTP/2
   connections: 10000
   connections_per_client: 1000
   local_body: 1 MiB           # for what the gateway itself answers

@@ -67,7 +67,7 @@ def _fields(value: Any) -> dict[str, Any]:
         if key in _SECRETS:
             field = REDACTED if field else None
         if key not in _DERIVED and not _is_unsaid(value, key, field):
-            found["public_key" if key == "pem" else key] = "off" if key == "rate_limit" and not field else _plain(field)
+            found["public_key" if key == "pem" else key] = "off" if _is_off(key, field) else _plain(field)
     return found
 
 
@@ -75,7 +75,16 @@ def _is_unsaid(value: Any, key: str, field: Any) -> bool:
     """
     Whether a field is one of those that are left out where they say nothing.
     """
-    return field is None or (isinstance(value, _TERSE) and key not in _KEPT and field in _UNSAID)
+    if field is None:
+        return key != "health"
+    return field in _UNSAID and (key == "protocol" or (isinstance(value, _TERSE) and key not in _KEPT))
+
+
+def _is_off(key: str, field: Any) -> bool:
+    """
+    Whether a field says that there is none of something, where others could be inherited.
+    """
+    return field == () if key == "rate_limit" else key == "health" and field is None
 
 
 def _plain(value: Any) -> Any:

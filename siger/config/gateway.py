@@ -12,7 +12,8 @@ from attrs import evolve
 from siger.config import addresses
 from siger.config.consul import consul
 from siger.config.cors import cors
-from siger.config.decode import choice, integer, list_of, number, off_or, size, text
+from siger.config.decode import boolean, choice, integer, list_of, number, off_or, size, text
+from siger.config.health import check_protocols
 from siger.config.issuers import issuers
 from siger.config.jobs import jobs
 from siger.config.nats import nats
@@ -43,6 +44,7 @@ _LIMITS: dict[str, Decoder[Any]] = {
     "body_timeout": SECONDS,
     "min_body_rate": integer(0, 1_000_000_000),
     "write_timeout": SECONDS,
+    "streams": integer(1, 10_000),
     "connections": _COUNT,
     "connections_per_client": _COUNT,
     "local_body": size(0, 2**30),
@@ -67,6 +69,7 @@ def _scalars(section: Section, base: Settings) -> Settings:
     return evolve(
         base,
         listen=take("port", addresses.listen, base.listen),
+        http2=take("http2", boolean, base.http2),
         consul_address=take("consul_address", addresses.consul, base.consul_address),
         nats_address=take("nats_address", addresses.nats, base.nats_address),
         log_level=take("log_level", _log_level, base.log_level),
@@ -99,7 +102,22 @@ def _sections(section: Section, base: Settings) -> Settings:
         service_defaults=defaults,
         services=take("services", services(defaults), base.services),
     )
-    return evolve(found, routes=take("routes", routes(_known(section, found), found.service), base.routes))
+    found = evolve(found, routes=take("routes", routes(_known(section, found), found.service), base.routes))
+    return _with_protocols(section, found)
+
+
+def _with_protocols(section: Section, found: Settings) -> Settings:
+    """
+    The same, with what each service speaks: where nobody says it, the routes to it tell.
+    """
+    spoken = {
+        name: evolve(service, protocol=service.protocol or found.usual_protocol(name))
+        for name, service in found.services.items()
+    }
+    found = evolve(found, services=spoken)
+    if not section.value.faults:
+        check_protocols(section, found)
+    return found
 
 
 def _known(section: Section, found: Settings) -> set[str] | None:

@@ -19,14 +19,13 @@ from siger.config.roles import auth
 from siger.config.section import Decoder, InvalidError, Section, Value, suggestion
 from siger.config.services import MAX_BODY
 from siger.config.settings import RouteSettings, ServiceSettings
-from siger.config.shared import methods, service_name, timeouts
+from siger.config.shared import grpc_name, methods, service_name, timeouts
 
 __all__ = ["routes"]
 
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-F]{2})*")
 _PARAMETER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _NEEDLESS = re.compile(r"%(?:2D|2E|5F|7E|3[0-9]|[46][1-9A-F]|[57][0-9A])")  # RFC 3986 section 2.3: unreserved
-_GRPC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 
 
 def routes(known: Set[str] | None, service: Callable[[str], ServiceSettings]) -> Decoder[tuple[RouteSettings, ...]]:
@@ -85,13 +84,13 @@ class _Route:
         take = self.section.take
         service = take("service", self._service, "")
         base = self.service(service).timeouts
-        path = take("path", _template, "" if "path" in self.section else "/")
+        path = take("path", _template, "" if "path" in self.section or "grpc" in self.section else "/")
         route = RouteSettings(
             service=service,
             host=take("host", _host, ""),
             path=path,
             methods=take("methods", methods, ()),
-            grpc=take("grpc", _grpc, ""),
+            grpc=take("grpc", grpc_name, ""),
             strip=take("strip", _strip_from(path), ""),
             rewrite=take("rewrite", _literal, ""),
             auth=take("auth", auth, None),
@@ -132,13 +131,6 @@ def _host(value: Value) -> str:
     if found.startswith("*.") and host_name(found[2:]):
         return found.lower()
     return host(value).lower()
-
-
-def _grpc(value: Value) -> str:
-    found = text(value)
-    if not _GRPC.fullmatch(found):
-        raise InvalidError(f"expected a gRPC service such as package.v1.Service, got {shorten(found)!r}")
-    return found
 
 
 def _template(value: Value) -> str:

@@ -11,11 +11,12 @@ from attrs import evolve
 from siger.config.addresses import host_name, instance_host, split
 from siger.config.cors import own_cors
 from siger.config.decode import boolean, choice, integer, list_of, size, text, written
+from siger.config.health import health
 from siger.config.nodes import Mapping, shorten
 from siger.config.ratelimit import rate_limits
 from siger.config.roles import auth
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import InstanceSettings, ServiceSettings
+from siger.config.settings import InstanceSettings, ServiceSettings, Settings
 from siger.config.shared import service_name, timeouts
 
 __all__ = ["MAX_BODY", "service_defaults", "services"]
@@ -33,7 +34,7 @@ def service_defaults(value: Value) -> ServiceSettings:
     What a service gets unless it says otherwise.
     """
     section = Section(value)
-    found = _common(section, ServiceSettings())
+    found = _common(section, Settings().service_defaults)
     section.finish()
     return found
 
@@ -72,11 +73,14 @@ def _common(section: Section, base: ServiceSettings) -> ServiceSettings:
         cors=take("cors", own_cors, base.cors),
         timeouts=take("timeouts", timeouts(base.timeouts), base.timeouts),
         max_connections=take("max_connections", integer(1, 65535), base.max_connections),
+        max_streams=take("max_streams", integer(1, 1_000_000), base.max_streams),
+        h2_connections=take("h2_connections", integer(1, 64), base.h2_connections),
         max_waiting=take("max_waiting", integer(0, 1_000_000), base.max_waiting),
         max_body=take("max_body", MAX_BODY, base.max_body),
         host=take("host", _host_policy, base.host),
         websocket=take("websocket", boolean, base.websocket),
         forward_authorization=take("forward_authorization", boolean, base.forward_authorization),
+        health=take("health", health, base.health),
     )
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "Auth",
     "ConsulSettings",
     "Cors",
+    "HealthCheck",
     "InstanceSettings",
     "IssuerSettings",
     "JobQuotas",
@@ -295,11 +296,32 @@ class Timeouts:
     @ivar connect: to accept a connection.
     @ivar response: to begin its response, counted from the end of the request.
     @ivar idle: between two pieces of a body, or of a tunnel.
+    @ivar deadline: for a whole gRPC call, also one that comes without a deadline of its own; 0 for no limit.
     """
 
     connect: float = 3.0
     response: float = 60.0
     idle: float = 60.0
+    deadline: float = 0.0
+
+
+@frozen
+class HealthCheck:
+    """
+    How a service's instances are asked, again and again, whether they are well (grpc.health.v1).
+
+    @ivar grpc: the full name of the gRPC service to ask about, or C{""} for the server as a whole.
+    @ivar interval: seconds from one question to the next.
+    @ivar timeout: seconds that an answer may take.
+    @ivar rise: good answers in a row after which an instance is well again.
+    @ivar fall: bad answers in a row after which it is not.
+    """
+
+    grpc: str = ""
+    interval: float = 10.0
+    timeout: float = 2.0
+    rise: int = 2
+    fall: int = 3
 
 
 @frozen
@@ -326,8 +348,11 @@ class ServiceSettings:
     @ivar name: C{""} for C{service_defaults}.
     @ivar instances: the configured ones; Consul's come on top.
     @ivar balancer: C{round_robin}, C{random}, C{least_connections} or C{p2c}.
-    @ivar protocol: C{http1}, C{h2c}, C{h2} or C{https}.
-    @ivar max_connections: to each instance.
+    @ivar protocol: C{http1}, C{h2c}, C{h2} (HTTP/2 over TLS) or C{https} (HTTP/1.1 over TLS); in C{service_defaults}
+        also C{""}, which says nothing of it.
+    @ivar max_connections: to each instance, of HTTP/1.1.
+    @ivar max_streams: requests at once on one connection of HTTP/2.
+    @ivar h2_connections: to each instance, of HTTP/2.
     @ivar max_waiting: requests that may queue for a connection of one instance.
     @ivar max_body: the largest request body, in bytes.
     @ivar host: the C{Host} an instance sees: C{preserve} (the client's), C{instance} (its address), or this very name.
@@ -336,6 +361,7 @@ class ServiceSettings:
         not ask for a token itself.
     @ivar rate_limit: its own limits, none of them for no limit; C{None}: those of the gateway.
     @ivar cors: its own rules; C{None}: those of the gateway.
+    @ivar health: how its instances are asked whether they are well; C{None}: they are not.
     """
 
     name: str = ""
@@ -347,11 +373,14 @@ class ServiceSettings:
     cors: OwnCors = None
     timeouts: Timeouts = Timeouts()
     max_connections: int = 256
+    max_streams: int = 100
+    h2_connections: int = 4
     max_waiting: int = 1024
     max_body: int = 16 * GiB
     host: str = "preserve"
     websocket: bool = True
     forward_authorization: bool | None = None
+    health: HealthCheck | None = None
 
 
 @frozen
@@ -363,9 +392,10 @@ class RouteSettings:
 
     @ivar service: the name of the service that gets the requests.
     @ivar host: a host name in lower case, C{*.} and a host name for everything below it, or C{""} for any.
-    @ivar path: a prefix that ends at a segment boundary; a segment may be C{{name}}, which matches any one segment.
+    @ivar path: a prefix that ends at a segment boundary; a segment may be C{{name}}, which matches any one segment;
+        C{""} beside C{grpc}.
     @ivar methods: in upper case; empty for any.
-    @ivar grpc: the full name of a gRPC service, or C{""}.
+    @ivar grpc: the full name of a gRPC service, whose calls it takes, and nothing else; or C{""}.
     @ivar strip: a leading part of C{path} that is taken off before the request is sent on.
     @ivar rewrite: what is put in place of C{strip}, or of the whole C{path} when there is no C{strip}; C{""} for
         nothing.
@@ -403,6 +433,7 @@ class Limits:
     @ivar body_timeout: between two pieces of a request body.
     @ivar min_body_rate: bytes a second that a request body must average after a few seconds of grace; 0 for none.
     @ivar write_timeout: for a client that takes none of its response.
+    @ivar streams: requests at once on one connection of HTTP/2.
     @ivar connections: from all clients.
     @ivar connections_per_client: from one IPv4 address, or one IPv6 network of 64 bits.
     @ivar local_body: the largest request body that the gateway's own endpoints take.
@@ -417,6 +448,7 @@ class Limits:
     body_timeout: float = 60.0
     min_body_rate: int = 500
     write_timeout: float = 60.0
+    streams: int = 100
     connections: int = 10000
     connections_per_client: int = 1000
     local_body: int = MiB
@@ -428,6 +460,7 @@ class Settings:
     Everything that is configured.
 
     @ivar listen: where to accept connections (key C{port}).
+    @ivar http2: whether clients may speak HTTP/2.
     @ivar consul_address: C{None} without Consul.
     @ivar nats_address: C{host:port} (several with commas), C{embedded}, or C{""} for no jobs.
     @ivar log_level: C{debug}, C{info}, C{warn}, C{error} or C{critical}: the names that twisted.logger knows.
@@ -446,6 +479,7 @@ class Settings:
     """
 
     listen: Listen = Listen()
+    http2: bool = True
     consul_address: Address | None = None
     nats_address: str = ""
     log_level: str = "info"
@@ -467,7 +501,7 @@ class Settings:
     jobs: JobsSettings = JobsSettings()
     seed_users: tuple[SeedUser, ...] = ()
     consul: ConsulSettings = ConsulSettings()
-    service_defaults: ServiceSettings = ServiceSettings()
+    service_defaults: ServiceSettings = ServiceSettings(protocol="")
     services: Mapping[str, ServiceSettings] = field(factory=dict, hash=False)
     routes: tuple[RouteSettings, ...] = ()
     limits: Limits = Limits()
@@ -480,4 +514,13 @@ class Settings:
         @param name: any service, also one that only Consul knows.
         """
         own = self.services.get(name)
-        return evolve(self.service_defaults, name=name) if own is None else own
+        if own is not None:
+            return own
+        base = self.service_defaults
+        return evolve(base, name=name, protocol=base.protocol or self.usual_protocol(name))
+
+    def usual_protocol(self, name: str) -> str:
+        """
+        What a service speaks of which nobody says it: C{h2c} where a route for gRPC leads to it, or else C{http1}.
+        """
+        return "h2c" if any(route.grpc and route.service == name for route in self.routes) else "http1"

@@ -11,13 +11,15 @@ from siger.config.nodes import Sequence, shorten
 from siger.config.section import Decoder, InvalidError, Section, Value
 from siger.config.settings import Timeouts
 
-__all__ = ["SECONDS", "method", "methods", "service_name", "timeouts", "token"]
+__all__ = ["SECONDS", "grpc_name", "method", "methods", "service_name", "timeouts", "token"]
 
 SECONDS = number(0.01, 86400)
+_FROM_ZERO = number(0, 86400)
 
 _SERVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
+_GRPC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _NEVER_PROXIED = ("CONNECT", "TRACE")
 
 
@@ -32,6 +34,16 @@ def service_name(characters: str) -> str:
     return characters
 
 
+def grpc_name(value: Value) -> str:
+    """
+    The full name of a gRPC service.
+    """
+    found = text(value)
+    if not _GRPC.fullmatch(found):
+        raise InvalidError(f"expected a gRPC service such as package.v1.Service, got {shorten(found)!r}")
+    return found
+
+
 def timeouts(base: Timeouts) -> Decoder[Timeouts]:
     """
     Timeouts; those that are not written are as in C{base}.
@@ -43,11 +55,19 @@ def timeouts(base: Timeouts) -> Decoder[Timeouts]:
             connect=section.take("connect", SECONDS, base.connect),
             response=section.take("response", SECONDS, base.response),
             idle=section.take("idle", SECONDS, base.idle),
+            deadline=section.take("deadline", _deadline, base.deadline),
         )
         section.finish()
         return found
 
     return decode
+
+
+def _deadline(value: Value) -> float:
+    """
+    Seconds, or 0 for no end of them.
+    """
+    return _FROM_ZERO(value) and SECONDS(value)
 
 
 def token(value: Value) -> str:

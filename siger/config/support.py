@@ -15,9 +15,6 @@ __all__ = ["check"]
 
 REFUSED = {
     "workers": ("1", "several worker processes are"),
-    "service_defaults.protocol": ("http1", "a protocol other than http1 is"),
-    "services.*.protocol": ("http1", "a protocol other than http1 is"),
-    "routes[*].grpc": (None, "gRPC routes are"),
 }
 """
 Key paths, the one value that works, and what is missing for others.

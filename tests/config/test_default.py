@@ -18,6 +18,7 @@ from siger.config.settings import (
     Address,
     ConsulSettings,
     Cors,
+    HealthCheck,
     IssuerSettings,
     JobQuotas,
     JobsSettings,
@@ -39,7 +40,7 @@ def uncommented(text: str) -> str:
     """
     head, services, tail = text.partition("\nservices: {}\n")
     head = re.sub(r"^# ((?:jwt_keys|issuers|cors|seed_users):|  )", r"\1", head, flags=re.MULTILINE)
-    head = re.sub(r"^  # ((?:forward_authorization|rate_limit|cors): )", r"  \1", head, flags=re.MULTILINE)
+    head = re.sub(r"^  # ((?:forward_authorization|rate_limit|cors|protocol): )", r"  \1", head, flags=re.MULTILINE)
     tail = re.sub(r"^#(  )", r"\1", tail.replace("routes: []", "routes:"), flags=re.MULTILINE)
     return head.replace('port: ":8080"', "port: 127.0.0.1:8080") + services.replace(" {}", "") + tail
 
@@ -51,7 +52,7 @@ class DefaultTextTests(SynchronousTestCase):
 
     SECTIONS = (
         *(Settings, ConsulSettings, ServiceSettings, Limits, RateLimit, Cors, NatsSettings),
-        *(JwtKey, IssuerSettings, PublicKey, SeedUser, JobsSettings, JobQuotas),
+        *(JwtKey, IssuerSettings, PublicKey, SeedUser, JobsSettings, JobQuotas, HealthCheck),
     )
 
     def load(self, text: str) -> Settings:
@@ -86,7 +87,7 @@ class DefaultTextTests(SynchronousTestCase):
         """
         It has every key, or has it commented out.
         """
-        keys = set(re.findall(r"(?:^|[ {])([a-z_]+):(?: |$)", default_text(), re.MULTILINE))
+        keys = set(re.findall(r"(?:^|[ {])([a-z0-9_]+):(?: |$)", default_text(), re.MULTILINE))
         fields = {field for of in self.SECTIONS for field in attrs.fields_dict(of)}
         self.assertEqual({"listen", "warnings", "name", "pem"}, fields - keys)
         self.assertLess({"port", "public_key"}, keys)
@@ -98,7 +99,8 @@ class DefaultTextTests(SynchronousTestCase):
         key = Path(self.mktemp())
         key.write_text(EC_KEY)
         found = self.load(uncommented(default_text()).replace("keys/build-server.pem", str(key)))
-        self.assertEqual((2, 2), (len(found.services["echo"].instances), len(found.routes)))
+        self.assertEqual((2, 3), (len(found.services["echo"].instances), len(found.routes)))
+        self.assertEqual(("h2c", HealthCheck()), (found.services["trainer"].protocol, found.services["trainer"].health))
         self.assertEqual((2, 2, 1), (len(found.jwt_keys), len(found.issuers), len(found.seed_users)))
         self.assertEqual({"user", "admin", "auditor"}, found.roles)
         self.assertEqual((RateLimit(Fraction(1000), 2000, ("user", "service")),), found.service_defaults.rate_limit)

@@ -46,11 +46,18 @@ services:
     cors: off
     auth: [ops, admin]
   b:
+  c: {protocol: h2, health: {grpc: a.B, interval: 1.5, timeout: 1, rise: 1, fall: 1}, max_streams: 5}
 routes:
+  - {grpc: a.B, service: b, timeouts: {deadline: 5}}
   - {path: '/{x}/', service: b, methods: [GET], timeouts: {idle: 1}, max_body: 1 MiB, rewrite: /r}
   - {host: '*.h', service: z, auth: public, rate_limit: off, cors: off, forward_authorization: true}
   - {host: 'h', service: z, rate_limit: {requests_per_second: 1, shadow: true}}
 """.replace("@KEY@", EC_KEY.replace("\n", "\\n"))
+CHECKED = """\
+consul_address: c:1
+service_defaults: {protocol: h2c, health: {grpc: ''}}
+services: {a: , b: {health: off}, c: {health: {grpc: ''}}}
+"""
 SECRETS = {
     "SIGER_JWT_SECRET": "0123456789abcdef-0123456789abcdef",
     "SIGER_JWT_KEYS__0__SECRET": "abcdefgh-0123456789abcdef-0123456789",
@@ -71,7 +78,7 @@ class EffectiveTests(SynchronousTestCase):
         """
         What is printed is read as the same settings, once it has its secrets back.
         """
-        for text, secrets in (("", {}), ("rate_limit: off", {}), (FULL, SECRETS)):
+        for text, secrets in (("", {}), ("rate_limit: off", {}), (CHECKED, {}), (FULL, SECRETS)):
             settings = loaded(text)
             again = loaded(effective(settings), secrets)
             self.assertEqual(attrs.evolve(settings, warnings=()), attrs.evolve(again, warnings=()))

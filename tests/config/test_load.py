@@ -241,7 +241,7 @@ class LoadTests(SynchronousTestCase):
         """
         text = (
             "port: 1\nport: 2\nlogLevel: info\nlog_level: info\ndata_dir: ${NO}\nprot: 1\nworkers: 2\n"
-            "services:\n  a:\n    balancer: x\n    protocol: h2\nroutes:\n  - {path: /, service: b}\n"
+            "services:\n  a:\n    balancer: x\n    protocol: h3\nroutes:\n  - {path: /, service: b}\n"
         )
         found = [row.partition(": ")[0] for row in errors_of(text, {"SIGER_X": "1"})]
         lines = [2, 3, 5, 6, 7, 10, 11, 13]

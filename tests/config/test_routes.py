@@ -71,6 +71,11 @@ class RoutesTests(SynchronousTestCase):
             ("path: /, forward_authorization: false", "forward_authorization", False),
             ("path: /", "forward_authorization", None),
             ("path: /, auth: user", "auth", "user"),
+            ("grpc: package.v1.Service", "grpc", "package.v1.Service"),
+            ("grpc: _S", "grpc", "_S"),
+            ("grpc: a.B", "path", ""),
+            ("grpc: a.B, host: H", "host", "h"),
+            ("grpc: a.B, timeouts: {deadline: 5}", "timeouts", Timeouts(3, 60, 7, 5)),
             ("path: /, auth: [b, a, b]", "auth", ("b", "a")),
         ]:
             (route,) = routes(f"service: echo, {text}")
@@ -124,6 +129,9 @@ class RoutesTests(SynchronousTestCase):
             ("path: /, forward_authorization: 1", ".forward_authorization: expected true or false, got '1'"),
             ("path: /, pathh: /", ".pathh: unknown key; did you mean 'path'?"),
             ("methods: [GET]", ": needs a path, a host or a grpc to say which requests it takes"),
+            ("grpc: a.B.", ".grpc: expected a gRPC service such as package.v1.Service, got 'a.B.'"),
+            ("grpc: /a.B", ".grpc: expected a gRPC service such as package.v1.Service, got '/a.B'"),
+            ("grpc: ''", ".grpc: expected a gRPC service such as package.v1.Service, got ''"),
             ("grpc: a-b", ".grpc: expected a gRPC service such as package.v1.Service, got 'a-b'"),
         ]:
             errors = wrong(f"service: echo, {text}")
@@ -140,9 +148,9 @@ class RoutesTests(SynchronousTestCase):
         """
         A gRPC service's name is its path.
         """
-        self.assertIn(
-            "[0]: a grpc route has no path: the service's name says it all", wrong("service: echo, grpc: a.B, path: /")
-        )
+        for key, value in (("path", "/"), ("methods", "[POST]"), ("rewrite", "/x")):
+            message = f"[0]: a grpc route has no {key}: the service's name says it all"
+            self.assertEqual([message], wrong(f"service: echo, grpc: a.B, {key}: {value}"))
 
     def test_service(self) -> None:
         """
@@ -197,6 +205,8 @@ class RoutesTests(SynchronousTestCase):
             ("path: '/{x}'", "path: '/{y}'"),
             ("host: h", "host: H, methods: [GET]"),
             ("path: /a, methods: [GET, PUT]", "path: /a, methods: [PUT]"),
+            ("grpc: a.B", "grpc: a.B"),
+            ("grpc: a.B, host: h", "grpc: a.B, host: H"),
         ]:
             errors = wrong(f"service: echo, {first}", f"service: other, {second}")
             self.assertEqual(["[1]: takes the same requests as routes[0]"], errors)
@@ -211,8 +221,11 @@ class RoutesTests(SynchronousTestCase):
             "service: echo, path: /b, methods: [PUT]",
             "service: echo, path: /a, host: h",
             "service: echo, path: '/{a}'",
+            "service: echo, grpc: a.B",
+            "service: echo, grpc: a.B, host: h",
+            "service: echo, grpc: a.C",
         )
-        self.assertEqual(5, len(found))
+        self.assertEqual(8, len(found))
 
     def test_wrong_ones_do_not_count(self) -> None:
         """

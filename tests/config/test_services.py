@@ -48,6 +48,9 @@ class ServicesTests(SynchronousTestCase):
             ("balancer: least_connections", "balancer", "least_connections"),
             ("balancer: p2c", "balancer", "p2c"),
             ("protocol: http1", "protocol", "http1"),
+            ("protocol: h2c", "protocol", "h2c"),
+            ("protocol: h2", "protocol", "h2"),
+            ("protocol: https", "protocol", "https"),
             ("auth: public", "auth", "public"),
             ("rate_limit: off", "rate_limit", ()),
             ("rate_limit: {requests_per_second: 2}", "rate_limit", (RateLimit(Fraction(2), 4),)),
@@ -58,7 +61,12 @@ class ServicesTests(SynchronousTestCase):
             ("timeouts: {connect: 1, response: 0.5, idle: 7}", "timeouts", Timeouts(1, 0.5, 7)),
             ("timeouts: {idle: 7}", "timeouts", Timeouts(3, 60, 7)),
             ("timeouts: ", "timeouts", Timeouts()),
+            ("timeouts: {deadline: 90}", "timeouts", Timeouts(deadline=90)),
+            ("timeouts: {deadline: 0}", "timeouts", Timeouts()),
             ("max_connections: 1", "max_connections", 1),
+            ("max_streams: 1", "max_streams", 1),
+            ("max_streams: 1000000", "max_streams", 1_000_000),
+            ("h2_connections: 64", "h2_connections", 64),
             ("max_waiting: 0", "max_waiting", 0),
             ("max_body: 64 MiB", "max_body", 64 * 2**20),
             ("max_body: 0", "max_body", 0),
@@ -89,6 +97,10 @@ class ServicesTests(SynchronousTestCase):
             ("cors: {}", ".cors: needs the key 'origins'"),
             ("auth: [public]", ".auth[0]: public is no role; for everyone, write auth: public"),
             ("timeouts: {connect: 0}", ".timeouts.connect: expected a number from 0.01 to 86400, got 0"),
+            ("timeouts: {deadline: 0.001}", ".timeouts.deadline: expected a number from 0.01 to 86400, got 0.001"),
+            ("timeouts: {deadline: -1}", ".timeouts.deadline: expected a number from 0 to 86400, got -1"),
+            ("max_streams: 0", ".max_streams: expected a whole number from 1 to 1000000, got 0"),
+            ("h2_connections: 65", ".h2_connections: expected a whole number from 1 to 64, got 65"),
             ("timeouts: {conect: 1}", ".timeouts.conect: unknown key; did you mean 'connect'?"),
             ("timeouts: 5", ".timeouts: expected a mapping, got a number"),
             ("max_connections: 0", ".max_connections: expected a whole number from 1 to 65535, got 0"),
@@ -123,6 +135,32 @@ class ServicesTests(SynchronousTestCase):
         settings = loaded("service_defaults: {balancer: p2c}\nservices: {a: {balancer: random}}")
         self.assertEqual(ServiceSettings("z", balancer="p2c"), settings.service("z"))
         self.assertEqual("random", settings.service("a").balancer)
+
+    def test_grpc_speaks_h2c(self) -> None:
+        """
+        A service that a gRPC route leads to speaks HTTP/2 unless somebody says what it speaks.
+        """
+        grpc, plain = "{grpc: a.B, service: a}", "{path: /, service: a}"
+        for services, defaults, routes, expected in [
+            ("a: ", "{}", grpc, "h2c"),
+            ("a: ", "{}", f"{plain}, {grpc}", "h2c"),
+            ("a: ", "{}", plain, "http1"),
+            ("a: {protocol: h2}", "{}", grpc, "h2"),
+            ("a: {protocol: http1}", "{}", grpc, "http1"),
+            ("a: ", "{protocol: http1}", grpc, "http1"),
+            ("a: ", "{protocol: https}", grpc, "https"),
+            ("b: ", "{}", grpc, "h2c"),
+            ("b: ", "{protocol: http1}", grpc, "http1"),
+        ]:
+            text = f"consul_address: c\nservice_defaults: {defaults}\nservices: {{{services}}}\nroutes: [{routes}]"
+            self.assertEqual(expected, loaded(text).service("a").protocol, text)
+
+    def test_others_speak_http1(self) -> None:
+        """
+        A gRPC route says nothing of services that it does not lead to.
+        """
+        settings = loaded("consul_address: c\nservices: {b: }\nroutes: [{grpc: a.B, service: a}]")
+        self.assertEqual(["http1", "http1"], [settings.service(name).protocol for name in ("b", "z")])
 
     def test_names(self) -> None:
         """

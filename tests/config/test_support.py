@@ -14,16 +14,6 @@ class RefusedTests(SynchronousTestCase):
     What does not work yet is refused.
     """
 
-    def test_protocols(self) -> None:
-        """
-        Every protocol but HTTP/1.1.
-        """
-        message = "a protocol other than http1 is not supported by this version"
-        self.assertEqual(
-            [f"config.yaml:1: service_defaults.protocol: {message}", f"config.yaml:2: services.a.protocol: {message}"],
-            errors_of("service_defaults: {protocol: h2}\nservices: {a: {protocol: https}, b: {protocol: http1}}"),
-        )
-
     def test_workers(self) -> None:
         """
         Several processes.
@@ -33,37 +23,26 @@ class RefusedTests(SynchronousTestCase):
             errors_of("workers: 2"),
         )
 
-    def test_grpc(self) -> None:
-        """
-        Routes of gRPC services.
-        """
-        self.assertEqual(
-            ["config.yaml:1: routes[0].grpc: gRPC routes are not supported by this version"],
-            errors_of("routes: [{grpc: a.B, service: s}]\nconsul_address: c"),
-        )
-
     def test_wrong_anyway(self) -> None:
         """
         What is wrong in itself is reported as that alone.
         """
         self.assertEqual(1, len(errors_of("workers: none")))
-        self.assertEqual(1, len(errors_of("service_defaults: {protocol: root}")))
-        self.assertEqual(1, len(errors_of("service_defaults: {protocol: '${NO}'}")))
+        self.assertEqual(1, len(errors_of("workers: '${NO}'")))
 
     def test_environment(self) -> None:
         """
         The environment is no way around.
         """
-        errors = errors_of("", {"SIGER_SERVICE_DEFAULTS__PROTOCOL": "h2c"})
-        message = "service_defaults.protocol: a protocol other than http1 is not supported by this version"
-        self.assertEqual([f"SIGER_SERVICE_DEFAULTS__PROTOCOL: {message}"], errors)
+        errors = errors_of("", {"SIGER_WORKERS": "3"})
+        self.assertEqual(["SIGER_WORKERS: workers: several worker processes are not supported by this version"], errors)
 
     def test_services_of_such_names(self) -> None:
         """
         A service named like a setting is not taken for it.
         """
-        text = "services: {workers: {instances: ['h:1']}, protocol: {instances: ['h:1']}}"
-        self.assertEqual({"workers", "protocol"}, set(loaded(text).services))
+        text = "services: {workers: {instances: ['h:1']}, '2': {instances: ['h:1']}}"
+        self.assertEqual({"workers", "2"}, set(loaded(text).services))
 
     def test_supported(self) -> None:
         """
