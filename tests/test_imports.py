@@ -18,7 +18,7 @@ PACKAGE = ROOT / "siger"
 
 LAYERS = [
     {"siger.__init__", "siger.errors"},
-    {"siger.config"},
+    {"siger.config", "siger.grpc"},
     {"siger.http.grammar", "siger.http.fields", "siger.http.target", "siger.http.body", "siger.http.request"}
     | {"siger.http.response", "siger.http.stream"},
     {"siger.routing", "siger.balancing", "siger.policy", "siger.observe", "siger.messaging"},
@@ -50,7 +50,7 @@ Who may import L{siger.reactor}: what is run as a command, since that has to cho
 INSTALLERS = {f"twisted.internet.{name}" for name in ("main", "asyncioreactor", "epollreactor", "selectreactor")}
 
 PURE = {
-    *("siger.config", "siger.errors", "siger.balancing"),
+    *("siger.config", "siger.errors", "siger.balancing", "siger.grpc"),
     *(
         f"siger.http.{name}"
         for name in ("grammar", "fields", "request", "response", "body", "target", "proxy_protocol")
