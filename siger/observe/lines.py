@@ -38,14 +38,23 @@ Entry = tuple[
     bytes,
     int,
     bytes,
+    int,
+    int,
 ]
-"""What L{siger.observe.observer.Observer.finish} was told, in its order."""
+"""What L{siger.observe.observer.Observer.finish} was told, in its order, up to the gRPC status."""
 
 _CLEAN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
 _THOUSANDTHS = [b"%03d" % number for number in range(1000)]
 _SMALL = [b"%d" % number for number in range(1000)]
 _KNOWN_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 _REASONS = {reason: b',"reason":"%b"}\n' % reason.code.encode("ascii") for reason in Reason}
+_PROTOCOLS = {
+    10: b'","protocol":"HTTP/1.0","route":',
+    11: b'","protocol":"HTTP/1.1","route":',
+    20: b'","protocol":"HTTP/2","route":',
+}
+"""What stands between method and route, by version."""
+
 _quote = json.encoder.encode_basestring_ascii
 _whole_escapes = re.compile(r"(?:[^\\]|\\u[0-9a-f]{4}|\\[^u])*").match
 
@@ -103,6 +112,8 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
         instance,
         attempts,
         user,
+        version,
+        grpc,
     ) in entries:
         into_second = now - second
         if not 0.0 <= into_second < 1.0:
@@ -124,7 +135,7 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
             b'","user":"%b' % user if user else b'","user":null',
             b'","method":"' if user else b',"method":"',
             method,
-            b'","route":',
+            _PROTOCOLS[version],
             route.fragment,
             b',"path":"',
             path,
@@ -142,6 +153,7 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
             b"null" if service is None else service.fragment,
             b',"instance":"%b","attempts":' % instance if instance else b',"instance":null,"attempts":',
             _number(attempts),
+            b',"grpc_status":%d' % grpc if grpc >= 0 else b"",
             b',"reason":null}\n' if reason is None else _REASONS[reason],
         )
     return b"".join(pieces)

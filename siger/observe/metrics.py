@@ -25,6 +25,7 @@ from twisted.logger import Logger
 
 from siger import __version__
 from siger.errors import Reason
+from siger.grpc.status import NAMES
 from siger.observe.observer import DURATION_BOUNDS, SIZE_BOUNDS, MethodStats, Observer, RouteStats
 
 __all__ = ["Metrics", "Reading", "status_label"]
@@ -32,6 +33,7 @@ __all__ = ["Metrics", "Reading", "status_label"]
 Reading = float | Sequence[tuple[dict[str, str], float]]
 """What a pulled metric gives: one value, or one for each set of labels."""
 
+_GRPC_STATUSES = (*NAMES, "OTHER")
 _STATUSES = {status.value: str(status.value) for status in HTTPStatus} | {499: "499"}
 _log = Logger()
 
@@ -123,6 +125,7 @@ class Metrics:
         """
         yield from self._requests()
         yield from self._upstream()
+        yield from self._grpc()
         yield self._errors()
         yield InfoMetricFamily("siger_build", "The version that is running.", value={"version": __version__})
         yield GaugeMetricFamily(
@@ -172,6 +175,26 @@ class Metrics:
             for status, count in _labelled_statuses(service.statuses).items():
                 total.add_metric((service.name, status), count)
             durations.add_metric((service.name,), _buckets(_DURATION_LABELS, service.durations), service.duration_sum)
+        yield from (total, durations)
+
+    def _grpc(self) -> Iterator[Metric]:
+        """
+        The metrics by gRPC method.
+        """
+        total = CounterMetricFamily(
+            "siger_grpc_requests_total", "gRPC calls.", labels=("grpc_service", "grpc_method", "grpc_status")
+        )
+        durations = HistogramMetricFamily(
+            "siger_grpc_request_duration_seconds", "How long those calls took.", labels=("grpc_service", "grpc_method")
+        )
+        for service in self._observer.grpc_services.values():
+            for method, stats in service.methods.items():
+                labels = (service.label, method.decode("ascii"))
+                for status, count in zip(_GRPC_STATUSES, stats.statuses, strict=True):
+                    if count:
+                        total.add_metric((*labels, status), count)
+                if any(stats.durations):
+                    durations.add_metric(labels, _buckets(_DURATION_LABELS, stats.durations), stats.duration_sum)
         yield from (total, durations)
 
     def _errors(self) -> Metric:

@@ -8,13 +8,18 @@ of it happens in the reactor's thread, so there is nothing to lock.
 
 The number of series is bounded by construction: routes and services are named by configuration and discovery, never by
 a request, and are capped on top; methods come from a fixed set; statuses that nobody registered count as their class.
+The methods of a gRPC service are in no configuration, so their names are taken from requests, but only from those that
+an instance answered as a method it has, and never more than a few.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from siger.grpc.status import NAMES, UNIMPLEMENTED
 
 if TYPE_CHECKING:
     from siger.errors import Reason
@@ -22,12 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DURATION_BOUNDS",
+    "MAX_GRPC_METHODS",
     "MAX_ROUTES",
     "MAX_SERVICES",
     "OTHER_METHOD",
     "OVERFLOW",
     "SIZE_BOUNDS",
     "UNMATCHED",
+    "GrpcMethodStats",
+    "GrpcStats",
     "MethodStats",
     "Observer",
     "RouteStats",
@@ -47,10 +55,18 @@ OVERFLOW = "_overflow"
 """The label that routes and services beyond the caps share."""
 
 OTHER_METHOD = b"_OTHER"
-"""The method label of every method outside L{_METHODS}."""
+"""The method label of every method outside L{_METHODS}, and of gRPC methods without a label of their own."""
 
 MAX_ROUTES = 1000
 MAX_SERVICES = 1000
+
+MAX_GRPC_METHODS = 100
+"""How many methods of one gRPC service have a label of their own."""
+
+_UNREGISTERED: Final = len(NAMES)
+"""Where gRPC statuses that nobody registered are counted."""
+
+_is_grpc_method = re.compile(rb"[A-Za-z_][0-9A-Za-z_]{0,99}").fullmatch
 
 _METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 
@@ -121,6 +137,58 @@ class ServiceStats:
         self.fragment: bytes = json.dumps(name).encode("ascii")
 
 
+class GrpcMethodStats:
+    """
+    Counts of one method of a gRPC service.
+
+    @ivar statuses: calls by gRPC status, with one place at the end for all that are not registered.
+    @ivar durations: calls a duration bucket, not cumulative.
+    """
+
+    __slots__ = ("duration_sum", "durations", "statuses")
+
+    def __init__(self) -> None:
+        self.statuses: list[int] = [0] * (len(NAMES) + 1)
+        self.durations: list[int] = [0] * (len(DURATION_BOUNDS) + 1)
+        self.duration_sum: float = 0.0
+
+
+class GrpcStats:
+    """
+    Counts of the calls of one gRPC service.
+
+    @ivar label: the service's label.
+    @ivar methods: counts by method; those without a label of their own share L{OTHER_METHOD}.
+    """
+
+    __slots__ = ("_other", "label", "methods")
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self._other = GrpcMethodStats()
+        self.methods: dict[bytes, GrpcMethodStats] = {OTHER_METHOD: self._other}
+
+    def method(self, name: bytes) -> GrpcMethodStats:
+        """
+        The counts for a method: its own, if it was met with before.
+        """
+        return self.methods.get(name, self._other)
+
+    def meet(self, name: bytes, status: int, reason: Reason | None) -> GrpcMethodStats:
+        """
+        The counts for a method that has none of its own. It gets some if this call shows that there is such a method:
+        an instance answered it, and not that it has no such method.
+
+        @param status: the gRPC status of the call.
+        @param reason: why the gateway ended the call, if it was not the instance that did.
+        """
+        known = reason is None and status != UNIMPLEMENTED
+        if not known or len(self.methods) > MAX_GRPC_METHODS or _is_grpc_method(name) is None:
+            return self._other
+        found = self.methods[name] = GrpcMethodStats()
+        return found
+
+
 class Observer:
     """
     The one place that hears of every request.
@@ -129,10 +197,11 @@ class Observer:
     @ivar unmatched: the counts for requests that no route took.
     @ivar routes: counts by route template.
     @ivar services: counts by service name.
+    @ivar grpc_services: counts by gRPC service.
     @ivar reasons: how often each reason was given.
     """
 
-    __slots__ = ("_entries", "_log", "in_flight", "reasons", "routes", "services", "unmatched")
+    __slots__ = ("_entries", "_log", "grpc_services", "in_flight", "reasons", "routes", "services", "unmatched")
 
     def __init__(self, access_log: AccessLog | None = None) -> None:
         self._log = access_log
@@ -140,6 +209,7 @@ class Observer:
         self.in_flight: int = 0
         self.routes: dict[str, RouteStats] = {}
         self.services: dict[str, ServiceStats] = {}
+        self.grpc_services: dict[str, GrpcStats] = {}
         self.reasons: dict[Reason, int] = {}
         self.unmatched: RouteStats = self.route(UNMATCHED)
 
@@ -163,6 +233,18 @@ class Observer:
             found = self.services.setdefault(label, ServiceStats(label))
         return found
 
+    def grpc(self, service_label: str) -> GrpcStats:
+        """
+        The counts of a gRPC service, made when a route to it is made; keep the result beside the route.
+
+        @param service_label: a name from the configuration or the catalogue, never from a request.
+        """
+        found = self.grpc_services.get(service_label)
+        if found is None:
+            label = service_label if len(self.grpc_services) < MAX_SERVICES else OVERFLOW
+            found = self.grpc_services.setdefault(label, GrpcStats(label))
+        return found
+
     def finish(
         self,
         route: RouteStats,
@@ -181,6 +263,9 @@ class Observer:
         instance: bytes,
         attempts: int,
         user: bytes = b"",
+        version: int = 11,
+        grpc: int = -1,
+        grpc_stats: GrpcStats | None = None,
     ) -> None:
         """
         Count a request that has ended, and remember it for the access log.
@@ -199,6 +284,9 @@ class Observer:
         @param instance: C{host:port} of the instance used last, or C{b""}.
         @param attempts: how many instances were tried.
         @param user: whose token it came with, ready to stand between the quotes of a JSON string; C{b""} for nobody's.
+        @param version: of HTTP, that the client spoke: 10, 11 or 20.
+        @param grpc: the gRPC status, or -1 for what is not gRPC.
+        @param grpc_stats: the counts of the gRPC service it was meant for; its method is the path's last segment.
         """
         stats = route.methods.get(method)
         if stats is None:
@@ -214,6 +302,14 @@ class Observer:
             service.statuses[status] = service.statuses.get(status, 0) + 1
             service.durations[bucket] += 1
             service.duration_sum += elapsed
+        if grpc_stats is not None and grpc >= 0:
+            name = path[path.rfind(b"/") + 1 :]
+            cell = grpc_stats.methods.get(name)
+            if cell is None:
+                cell = grpc_stats.meet(name, grpc, reason)
+            cell.statuses[grpc if grpc < _UNREGISTERED else _UNREGISTERED] += 1
+            cell.durations[bucket] += 1
+            cell.duration_sum += elapsed
         if reason is not None:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
         entries = self._entries
@@ -236,6 +332,8 @@ class Observer:
                     instance,
                     attempts,
                     user,
+                    version,
+                    grpc,
                 )
             )
             if len(entries) >= 512:

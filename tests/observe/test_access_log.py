@@ -51,6 +51,8 @@ def entry(**changes: Any) -> Entry:
         "instance": b"127.0.0.1:9001",
         "attempts": 1,
         "user": b"",
+        "version": 11,
+        "grpc": -1,
     }
     values.update(changes)
     return tuple(values.values())  # type: ignore[return-value]
@@ -117,10 +119,26 @@ class FormatTests(SynchronousTestCase):
         self.assertEqual(
             rendered,
             b'{"time":"2026-11-23T12:04:05.250Z","request_id":"0192f3a4","client":"192.0.2.7","user":null,"method":"GET",'
-            b'"route":"/services/{name}/*","path":"/services/echo/hello","status":200,"bytes_in":0,"bytes_out":13,'
-            b'"duration_ms":250.000,"ttfb_ms":1.500,"service":"echo","instance":"127.0.0.1:9001","attempts":1,'
-            b'"reason":null}\n',
+            b'"protocol":"HTTP/1.1","route":"/services/{name}/*","path":"/services/echo/hello","status":200,"bytes_in":0,'
+            b'"bytes_out":13,"duration_ms":250.000,"ttfb_ms":1.500,"service":"echo","instance":"127.0.0.1:9001",'
+            b'"attempts":1,"reason":null}\n',
         )
+
+    def test_protocol(self) -> None:
+        """
+        The version of HTTP is there by the name it has in HTTP/1 messages, and HTTP/2 by its own.
+        """
+        protocols = [self.line(version=version)["protocol"] for version in (10, 11, 20)]
+        self.assertEqual(protocols, ["HTTP/1.0", "HTTP/1.1", "HTTP/2"])
+
+    def test_grpc(self) -> None:
+        """
+        A gRPC call has its status besides that of HTTP, also one that nobody registered; nothing else has one.
+        """
+        for status in (0, 14, 999999):
+            line = self.line(version=20, grpc=status)
+            self.assertEqual((line["status"], line["grpc_status"], line["reason"]), (200, status, None))
+        self.assertNotIn("grpc_status", self.line())
 
     def test_user(self) -> None:
         """
@@ -156,7 +174,7 @@ class FormatTests(SynchronousTestCase):
 
     def test_members_are_the_same_for_all(self) -> None:
         """
-        Every line has the same members in the same order, whatever is known of the request.
+        Every line has the same members in the same order, whatever is known of the request, if it is not gRPC.
         """
         self.assertEqual(list(self.line()), list(self.line(service=None, instance=b"", first_byte=0.0)))
 

@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger import __version__
 from siger.errors import Reason
+from siger.grpc.status import OK, UNAVAILABLE, UNIMPLEMENTED
 from siger.observe.metrics import Metrics, Reading, status_label
-from siger.observe.observer import Observer
+from siger.observe.observer import MAX_GRPC_METHODS, Observer
 from tests.observe.test_observer import finish
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -93,6 +94,37 @@ class ExpositionTests(SynchronousTestCase):
         self.assertEqual(self.value(f"{name}_bucket", service="echo", le="0.5"), 1)
         self.assertAlmostEqual(self.value(f"{name}_sum", service="echo"), 0.3)
 
+    def test_grpc(self) -> None:
+        """
+        gRPC calls are counted by service, method and the name of their status, and timed by service and method.
+        """
+        stats = self.observer.grpc("echo.Echo")
+        for grpc in (OK, OK, UNAVAILABLE, 99):
+            finish(self.observer, self.route, path=b"/echo.Echo/Say", grpc=grpc, grpc_stats=stats, start=0.0, now=0.3)
+        finish(self.observer, self.route, path=b"/echo.Echo/No", grpc=UNIMPLEMENTED, grpc_stats=stats)
+        labels = {"grpc_service": "echo.Echo", "grpc_method": "Say"}
+        samples = self.scrape()
+        counts = {
+            (dict(labels)["grpc_method"], dict(labels)["grpc_status"]): value
+            for (name, labels), value in samples.items()
+            if name == "siger_grpc_requests_total"
+        }
+        self.assertEqual(
+            counts,
+            {("Say", "OK"): 2, ("Say", "UNAVAILABLE"): 1, ("Say", "OTHER"): 1, ("_OTHER", "UNIMPLEMENTED"): 1},
+        )
+        name = "siger_grpc_request_duration_seconds"
+        self.assertEqual(self.value(f"{name}_bucket", le="0.25", **labels), 0)
+        self.assertEqual(self.value(f"{name}_bucket", le="0.5", **labels), 4)
+        self.assertAlmostEqual(self.value(f"{name}_sum", **labels), 1.2)
+
+    def test_grpc_service_without_calls(self) -> None:
+        """
+        A gRPC service that nobody called yet has no samples.
+        """
+        self.observer.grpc("echo.Echo")
+        self.assertEqual([name for name, _ in self.scrape() if name.startswith("siger_grpc")], [])
+
     def test_in_flight(self) -> None:
         """
         Requests being answered are a gauge that reads what its keepers left there.
@@ -126,18 +158,22 @@ class ExpositionTests(SynchronousTestCase):
         """
         No method, path or status that a client or a backend makes up adds a series beyond the fixed ones.
         """
+        stats = self.observer.grpc("echo.Echo")
         for number in range(2000):
             finish(
                 self.observer,
                 self.observer.unmatched,
                 method=b"M%d" % number,
-                path=b"/%d" % number,
+                path=b"/m%d" % number,
                 status=100 + number % 900,
                 request_id=b"%d" % number,
                 service=self.service,
+                grpc=number,
+                grpc_stats=stats,
             )
-        names = [name for name, labels in self.scrape() if name == "http_requests_total"]
-        self.assertLess(len(names), 80)
+        names = [name for name, labels in self.scrape()]
+        self.assertLess(names.count("http_requests_total"), 80)
+        self.assertLessEqual(names.count("siger_grpc_request_duration_seconds_count"), MAX_GRPC_METHODS + 1)
 
     def test_openmetrics_for_those_who_ask(self) -> None:
         """

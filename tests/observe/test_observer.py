@@ -9,15 +9,18 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.errors import Reason
+from siger.grpc.status import INTERNAL, NAMES, OK, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED
 from siger.observe import observer as module
 from siger.observe.observer import (
     DURATION_BOUNDS,
+    MAX_GRPC_METHODS,
     MAX_ROUTES,
     MAX_SERVICES,
     OTHER_METHOD,
     OVERFLOW,
     SIZE_BOUNDS,
     UNMATCHED,
+    GrpcStats,
     Observer,
     RouteStats,
     ServiceStats,
@@ -59,6 +62,9 @@ def finish(
     service: ServiceStats | None = None,
     instance: bytes = b"",
     attempts: int = 0,
+    version: int = 11,
+    grpc: int = -1,
+    grpc_stats: GrpcStats | None = None,
 ) -> None:
     """
     Finish a request that differs from an ordinary one where the test says so.
@@ -79,6 +85,9 @@ def finish(
         service,
         instance,
         attempts,
+        version=version,
+        grpc=grpc,
+        grpc_stats=grpc_stats,
     )
 
 
@@ -177,6 +186,120 @@ class FinishTests(SynchronousTestCase):
         self.assertEqual(self.route.methods[b"GET"].statuses, {200: 1})
 
 
+class GrpcTests(SynchronousTestCase):
+    """
+    Tests for L{Observer.finish} and L{GrpcStats} with gRPC calls.
+    """
+
+    def setUp(self) -> None:
+        """
+        An observer with a gRPC service.
+        """
+        self.observer = Observer()
+        self.stats = self.observer.grpc("echo.Echo")
+
+    def call(self, path: bytes, grpc: int = OK, reason: Reason | None = None, **changes: Any) -> None:
+        """
+        End a call.
+        """
+        stats = self.stats
+        finish(self.observer, self.observer.unmatched, path=path, grpc=grpc, reason=reason, grpc_stats=stats, **changes)
+
+    def labels(self) -> list[bytes]:
+        """
+        The labels of methods that have calls.
+        """
+        return [name for name, stats in self.stats.methods.items() if any(stats.statuses)]
+
+    def test_counts_status_of_the_method(self) -> None:
+        """
+        A call is counted by its status for the method that its path's last segment names.
+        """
+        for grpc in (OK, OK, INTERNAL):
+            self.call(b"/services/echo/echo.Echo/Say", grpc)
+        stats = self.stats.method(b"Say")
+        self.assertEqual(
+            {NAMES[n]: count for n, count in enumerate(stats.statuses[:-1]) if count}, {"OK": 2, "INTERNAL": 1}
+        )
+        self.assertEqual(self.labels(), [b"Say"])
+
+    def test_duration(self) -> None:
+        """
+        Its duration is in the bucket that covers it.
+        """
+        self.call(b"/echo.Echo/Say", start=0.0, now=0.25)
+        stats = self.stats.method(b"Say")
+        self.assertEqual(stats.durations[DURATION_BOUNDS.index(0.25)], 1)
+        self.assertEqual((sum(stats.durations), stats.duration_sum), (1, 0.25))
+
+    def test_unregistered_statuses_share_one_place(self) -> None:
+        """
+        However many statuses an instance makes up, they count as one.
+        """
+        for grpc in (17, 99, 999999):
+            self.call(b"/echo.Echo/Say", grpc)
+        self.assertEqual(self.stats.method(b"Say").statuses, [0] * len(NAMES) + [3])
+
+    def test_unimplemented_methods_share_one_label(self) -> None:
+        """
+        What an instance says it does not have gets no label of its own, until an instance has it.
+        """
+        self.call(b"/echo.Echo/Say", UNIMPLEMENTED)
+        self.assertEqual(self.labels(), [OTHER_METHOD])
+        self.call(b"/echo.Echo/Say")
+        self.call(b"/echo.Echo/Say", UNIMPLEMENTED)
+        self.assertEqual(self.labels(), [OTHER_METHOD, b"Say"])
+        self.assertEqual(self.stats.method(b"Say").statuses[UNIMPLEMENTED], 1)
+
+    def test_refused_calls_name_nothing(self) -> None:
+        """
+        A call that the gateway ended does not show that there is such a method: whoever has no token cannot name any.
+        """
+        self.call(b"/echo.Echo/Anything", UNAUTHENTICATED, Reason.UNAUTHENTICATED)
+        self.assertEqual(self.labels(), [OTHER_METHOD])
+
+    def test_methods_are_bounded(self) -> None:
+        """
+        Methods beyond the cap share one label with those unknown.
+        """
+        for number in range(MAX_GRPC_METHODS * 2):
+            self.call(b"/echo.Echo/M%d" % number)
+        self.assertEqual(len(self.stats.methods), MAX_GRPC_METHODS + 1)
+        self.assertEqual(self.stats.methods[OTHER_METHOD].statuses[OK], MAX_GRPC_METHODS)
+
+    def test_only_names_are_labels(self) -> None:
+        """
+        What could not be the name of a method in a C{.proto} file is not taken for a label, whatever an instance says.
+        """
+        for name in (b"", b"a-b", b"1", "é".encode(), b"a%20b", b"a" * 101, b"*"):
+            self.call(b"/echo.Echo/" + name)
+        self.assertEqual(self.labels(), [OTHER_METHOD])
+
+    def test_without_status_nothing_is_counted(self) -> None:
+        """
+        What is not gRPC does not count as a call, wherever it was sent.
+        """
+        self.call(b"/echo.Echo/Say", -1)
+        finish(self.observer, self.observer.unmatched, path=b"/echo.Echo/Say", grpc=OK)
+        self.assertEqual(self.labels(), [])
+
+    def test_same_name_same_counts(self) -> None:
+        """
+        Asking again for a service gives the counts it has.
+        """
+        self.assertIs(self.observer.grpc("echo.Echo"), self.stats)
+        self.assertIsNot(self.observer.grpc("echo.Other"), self.stats)
+
+    def test_services_are_bounded(self) -> None:
+        """
+        Services beyond the cap share one label.
+        """
+        for number in range(MAX_SERVICES * 2):
+            self.observer.grpc(f"s{number}")
+        self.assertEqual(len(self.observer.grpc_services), MAX_SERVICES + 1)
+        self.assertEqual(self.observer.grpc("one-more").label, OVERFLOW)
+
+
 class AccessLogBatchTests(SynchronousTestCase):
     """
     Tests for what L{Observer} hands to the access log.
@@ -184,13 +307,24 @@ class AccessLogBatchTests(SynchronousTestCase):
 
     def test_entry_has_everything(self) -> None:
         """
-        A request is remembered as one tuple, in the order of L{Observer.finish}'s parameters.
+        A request is remembered as one tuple, in the order of L{Observer.finish}'s parameters; only metrics need to know
+        where gRPC calls are counted.
         """
         log = RecordingLog()
         observer = Observer(log)  # type: ignore[arg-type]
         route = observer.route("/x")
         service = observer.service("echo")
-        finish(observer, route, service=service, instance=b"127.0.0.1:9001", attempts=2, reason=Reason.UPSTREAM_RESET)
+        finish(
+            observer,
+            route,
+            service=service,
+            instance=b"127.0.0.1:9001",
+            attempts=2,
+            reason=Reason.UPSTREAM_RESET,
+            version=20,
+            grpc=UNAVAILABLE,
+            grpc_stats=observer.grpc("echo.Echo"),
+        )
         self.assertEqual(
             log.entries,
             [
@@ -211,6 +345,8 @@ class AccessLogBatchTests(SynchronousTestCase):
                     b"127.0.0.1:9001",
                     2,
                     b"",
+                    20,
+                    UNAVAILABLE,
                 )
             ],
         )
