@@ -11,6 +11,8 @@ from typing import Protocol
 
 from attrs import field, frozen
 
+from siger.balancing.health import UP, Health
+
 __all__ = ["Endpoint", "Instance"]
 
 
@@ -49,12 +51,20 @@ class Endpoint:
     @ivar inflight: exchanges that were handed to it and have not ended.
     @ivar pool: its connection pool, made by the proxy on first use.
     @ivar label: C{b"address:port"}, for logs.
+    @ivar protocol: what it speaks: C{http1}, C{h2c}, C{h2} or C{https}. It never changes: an instance that begins to
+        speak something else gets a new endpoint.
+    @ivar condition: what is known of its health.
     """
 
-    __slots__ = ("inflight", "instance", "label", "pool", "removed")
+    __slots__ = ("condition", "inflight", "instance", "label", "pool", "protocol", "removed")
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, protocol: str = "http1", health: str = UP) -> None:
+        """
+        @param health: as it begins: L{siger.balancing.health.WARMING} for one that is going to be asked.
+        """
         self.instance = instance
+        self.protocol = protocol
+        self.condition = Health(health)
         self.inflight = 0
         self.pool: Closeable | None = None
         self.removed = False
@@ -68,6 +78,13 @@ class Endpoint:
         """
         return self.instance.weight
 
+    @property
+    def health(self) -> str:
+        """
+        Its health in a word: C{up}, C{down} or C{warming}.
+        """
+        return self.condition.word
+
     def __repr__(self) -> str:
-        state = "removed" if self.removed else f"weight {self.weight}"
+        state = "removed" if self.removed else f"weight {self.weight}" if self.health == UP else self.health
         return f"<Endpoint {self.label.decode()} [{state}, {self.inflight} in flight]>"
