@@ -94,8 +94,10 @@ rate_limit: {requests_per_second: 100, burst: 200, key: client_ip, shadow: false
 # cors:
 #   origins: ["http://localhost:3000"]
 #   methods: [GET, POST, PUT, DELETE, OPTIONS, PATCH]
-#   headers: [Accept, Authorization, Content-Type, Idempotency-Key, X-Request-ID]
-#   expose: [ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID]
+#   headers: [Accept, Authorization, Content-Type, Idempotency-Key, X-Request-ID,
+#     Grpc-Timeout, X-Grpc-Web, X-User-Agent]
+#   expose: [ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID,
+#     Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin]
 #   credentials: true             # whether browsers send cookies along
 #   max_age: 600                  # how many seconds browsers remember the answer
 

@@ -125,8 +125,14 @@ class Cors:
 
     origins: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")
-    headers: tuple[str, ...] = ("Accept", "Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID")
-    expose: tuple[str, ...] = ("ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID")
+    headers: tuple[str, ...] = (
+        *("Accept", "Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID"),
+        *("Grpc-Timeout", "X-Grpc-Web", "X-User-Agent"),  # what clients of gRPC-Web set
+    )
+    expose: tuple[str, ...] = (
+        *("ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"),
+        *("Grpc-Status", "Grpc-Message", "Grpc-Status-Details-Bin"),  # and read, when an answer has no body
+    )
     credentials: bool = False
     max_age: int = 600
 

@@ -200,10 +200,12 @@ class LinesTests(SynchronousTestCase):
 
     def test_exposed(self) -> None:
         """
-        Unless it is said otherwise, pages can read what tells them how to go on; nothing is said of nothing.
+        Unless it is said otherwise, pages can read what tells them how to go on, and how a gRPC-Web call ended; nothing
+        is said of nothing.
         """
         exposed = b"ETag, Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-ID"
-        self.assertIn(b"Access-Control-Expose-Headers: " + exposed, answers(WITH_COOKIES, ORIGIN))
+        grpc = b", Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin"
+        self.assertIn(b"Access-Control-Expose-Headers: " + exposed + grpc, answers(WITH_COOKIES, ORIGIN))
         self.assertNotIn(b"Expose", b"".join(answers(Cors(origins=("https://a.test",), expose=()), ORIGIN)))
 
     def test_credentials(self) -> None:
@@ -229,10 +231,20 @@ class PreflightTests(SynchronousTestCase):
         expected = [
             b"Access-Control-Allow-Origin: https://a.test",
             b"Access-Control-Allow-Methods: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT",
-            b"Access-Control-Allow-Headers: Accept, Authorization, Content-Type, Idempotency-Key, X-Request-ID",
+            b"Access-Control-Allow-Headers: Accept, Authorization, Content-Type, Idempotency-Key, X-Request-ID, "
+            b"Grpc-Timeout, X-Grpc-Web, X-User-Agent",
             b"Access-Control-Max-Age: 600",
         ]
         self.assertEqual(preflight(SETTINGS, ORIGIN, b"PUT", b"authorization,content-type"), expected + VARY_PREFLIGHT)
+
+    def test_grpc_web(self) -> None:
+        """
+        Row J3: unless it is said otherwise, a page may make calls of gRPC-Web, with a token and a time limit.
+        """
+        asked = b"authorization,content-type,grpc-timeout,x-grpc-web,x-user-agent"
+        self.assertIn(
+            b"Access-Control-Allow-Origin: https://a.test", preflight(Cors(("https://a.test",)), ORIGIN, b"POST", asked)
+        )
 
     def test_method(self) -> None:
         """
