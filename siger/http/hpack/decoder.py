@@ -84,7 +84,8 @@ class Decoder:
         @param max_list_size: how much of a block is kept, in bytes of names and values and 32 for each field.
         @param max_fields: how many fields of a block are kept.
         """
-        # Both tables in one list, so that an index of the wire is an index of the list; there is no index 0.
+        # Both tables in one list, so that an index on the wire is an index of the list. There is no index 0. What lies
+        # outside the list, or the block, is not looked for: IndexError tells.
         self._entries: list[Entry] = [static[0], *static]
         self._limit = max_table_size
         self._lowest_limit = max_table_size
@@ -111,32 +112,42 @@ class Decoder:
         @return: its fields in order, or the first of them if it is L{oversized}.
         @raise HpackError: it is malformed; the decoder cannot be used any more.
         """
-        size = len(block)
-        position = self._take_size_updates(block)
+        try:
+            return self._decode(block)
+        except IndexError:
+            raise HpackError("the block ends too early, or refers to a field that is in no table") from None
+
+    def _decode(self, block: bytes) -> list[Entry]:
         entries = self._entries
         fields: list[Entry] = []
         room = self._max_list_size
-        places = self._max_fields
+        position = self._take_size_updates(block)
+        size = len(block)
         while position < size:
             first = block[position]
             position += 1
-            if first >= 0x80:
-                index = first & 0x7F
-                if index == 0x7F:
-                    index, position = _integer(block, position, index)
-                if not 0 < index < len(entries):
-                    raise HpackError("an index lies outside the tables")
-                entry = entries[index]
-            else:
+            if 0x80 < first < 0xFF:
+                entry = entries[first - 0x80]
+            elif first < 0x80:
                 entry, position = self._literal(block, position, first)
-            room -= entry.size
-            places -= 1
-            if room >= 0 and places >= 0:
-                fields.append(entry)
             else:
-                room = -1
-        self.oversized = room < 0
-        return fields
+                entry, position = self._indexed(block, position, first)
+            room -= entry.size
+            if room >= 0:
+                fields.append(entry)
+        self.oversized = room < 0 or len(fields) > self._max_fields
+        return fields[: self._max_fields] if self.oversized else fields
+
+    def _indexed(self, block: bytes, position: int, first: int) -> tuple[Entry, int]:
+        """
+        A field whose index is not in the one byte that has been read (RFC 7541 section 6.1).
+
+        @return: the field, and where the next one begins.
+        """
+        if first == 0x80:
+            raise HpackError("there is no index 0")
+        index, position = _integer(block, position, 0x7F)
+        return self._entries[index], position
 
     def _literal(self, block: bytes, position: int, first: int) -> tuple[Entry, int]:
         """
@@ -144,46 +155,44 @@ class Decoder:
 
         @return: the field, and where the next one begins.
         """
-        indexed = first >= 0x40
-        if not indexed and first >= 0x20:
+        added = first >= 0x40
+        if not added and first >= 0x20:
             raise HpackError("a size update follows a field")
-        mask = 0x3F if indexed else 0x0F
-        index = first & mask
-        if index == mask:
-            index, position = _integer(block, position, mask)
-        if index == 0:
-            name, position = _string(block, position)
-        elif index < len(self._entries):
+        prefix = 0x3F if added else 0x0F
+        index = first & prefix
+        if index == prefix:
+            index, position = _integer(block, position, prefix)
+        if index:
             name = self._entries[index].name
         else:
-            raise HpackError("an index lies outside the tables")
+            name, position = _string(block, position)
         value, position = _string(block, position)
-        entry = Entry(name, value, not indexed and first >= 0x10)
-        if indexed:
-            self._insert(entry)
+        entry = Entry(name, value, 0x10 <= first < 0x20)
+        if added:
+            self._add(entry)
         return entry, position
 
-    def _insert(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> None:
         self.generation += 1
         self._table_size += entry.size
         self._entries.insert(_FIRST_DYNAMIC, entry)
-        if self._table_size > self._max_table_size:
-            self._evict()
+        self._evict()
 
     def _evict(self) -> None:
-        # An entry that is larger than the table is evicted at once and leaves it empty (RFC 7541 section 4.4).
+        # An entry that is larger than the table goes at once, too, and leaves it empty (RFC 7541 section 4.4).
         while self._table_size > self._max_table_size:
             self._table_size -= self._entries.pop().size
 
     def _take_size_updates(self, block: bytes) -> int:
         """
-        Apply the changes of the table's size that a block begins with (RFC 7541 section 6.3).
+        Apply the changes of the table's size that a block begins with (RFC 7541 sections 4.2 and 6.3).
 
         @return: where its fields begin.
         """
         position = 0
         updates = 0
-        while position < len(block) and block[position] & 0xE0 == 0x20:
+        smallest = self._max_table_size
+        while position < len(block) and 0x20 <= block[position] < 0x40:
             size = block[position] & 0x1F
             position += 1
             if size == 0x1F:
@@ -191,17 +200,17 @@ class Decoder:
             updates += 1
             if size > self._limit or updates > _MAX_SIZE_UPDATES:
                 raise HpackError("a size update is not allowed")
+            smallest = min(smallest, size)
             self._resize(size)
-        if self._max_table_size > self._lowest_limit:
+        if smallest > self._lowest_limit:
             raise HpackError("a size update is missing")
+        self._lowest_limit = self._limit
         return position
 
     def _resize(self, size: int) -> None:
         self.generation += 1
         self._max_table_size = size
         self._evict()
-        if size <= self._lowest_limit:
-            self._lowest_limit = self._limit
 
 
 def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
@@ -212,10 +221,7 @@ def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
     @return: the integer, and where what follows it begins.
     """
     value = prefix
-    size = len(block)
     for shift in (0, 7, 14, 21, 28):
-        if position >= size:
-            raise HpackError("the block ends amid an integer")
         byte = block[position]
         position += 1
         value += (byte & 0x7F) << shift
@@ -232,8 +238,6 @@ def _string(block: bytes, position: int) -> tuple[bytes, int]:
 
     @return: the string, and where what follows it begins.
     """
-    if position >= len(block):
-        raise HpackError("the block ends before a string")
     first = block[position]
     position += 1
     length = first & 0x7F

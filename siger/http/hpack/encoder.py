@@ -13,15 +13,12 @@ from typing import Final
 from siger.http.grammar import OWS
 from siger.http.hpack.static_table import STATIC_TABLE
 
-__all__ = ["NO_TABLE", "LinePacker", "pack_field", "pack_integer", "pack_lines", "pack_secret"]
+__all__ = ["NO_TABLE", "LinePacker", "pack_field", "pack_integer", "pack_length", "pack_lines", "pack_secret"]
 
 NO_TABLE: Final = b"\x20"
 """Sets the size of the dynamic table to 0: the first block on a connection begins with it (RFC 7541 section 6.3)."""
 
 _SECRET_NAMES: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization", b"set-cookie"))
-
-_INDEXED: Final = {field: index for index, field in enumerate(STATIC_TABLE, 1)}
-_INDEXED_NAMES: Final = {name: index for index, (name, _) in reversed([*enumerate(STATIC_TABLE, 1)])}
 
 _MAX_LINES: Final = 4096
 _MAX_LINE_LENGTH: Final = 256
@@ -49,16 +46,33 @@ def pack_integer(value: int, prefix_bits: int, first_byte: int) -> bytes:
     return bytes(packed)
 
 
+_LENGTHS: Final = [pack_integer(length, 7, 0x00) for length in range(1024)]
+
+
+def pack_length(text: bytes) -> bytes:
+    """
+    What a string begins with that is not Huffman-coded (RFC 7541 section 5.2).
+    """
+    length = len(text)
+    return _LENGTHS[length] if length < 1024 else pack_integer(length, 7, 0x00)
+
+
+_INDEXED: Final = {field: pack_integer(index, 7, 0x80) for index, field in enumerate(STATIC_TABLE, 1)}
+_NAMES: Final = {name: index for index, (name, _) in reversed([*enumerate(STATIC_TABLE, 1)])}
+_KNOWN_NAMES: Final = {name: pack_integer(index, 4, 0x00) for name, index in _NAMES.items()}
+_KNOWN_SECRET_NAMES: Final = {name: pack_integer(index, 4, 0x10) for name, index in _NAMES.items()}
+
+
 def pack_field(name: bytes, value: bytes) -> bytes:
     """
-    A field that others may keep.
+    A field that others may keep, indexed if the static table has it, else as a literal that is not added to tables.
 
     @param name: in lower case.
     """
-    index = _INDEXED.get((name, value))
-    if index is not None:
-        return pack_integer(index, 7, 0x80)
-    return _literal(name, value, 0x00)
+    packed = _INDEXED.get((name, value))
+    if packed is None:
+        packed = (_KNOWN_NAMES.get(name) or b"\x00" + _string(name)) + _string(value)
+    return packed
 
 
 def pack_secret(name: bytes, value: bytes) -> bytes:
@@ -67,16 +81,12 @@ def pack_secret(name: bytes, value: bytes) -> bytes:
 
     @param name: in lower case.
     """
-    return _literal(name, value, 0x10)
+    return (_KNOWN_SECRET_NAMES.get(name) or b"\x10" + _string(name)) + _string(value)
 
 
-def _literal(name: bytes, value: bytes, first_byte: int) -> bytes:
-    index = _INDEXED_NAMES.get(name)
-    if index is None:
-        start = bytes((first_byte,)) + pack_integer(len(name), 7, 0) + name
-    else:
-        start = pack_integer(index, 4, first_byte)
-    return start + pack_integer(len(value), 7, 0) + value
+def _string(text: bytes) -> bytes:
+    size = len(text)
+    return b"%c%b" % (size, text) if size < 0x7F else pack_integer(size, 7, 0x00) + text
 
 
 def _split(line: bytes) -> tuple[bytes, bytes]:

@@ -5,8 +5,8 @@ The code is canonical: its code words are those that counting gives when symbols
 and then by value. So the lengths are all that has to be written down; trees and tables follow from them.
 
 A decoder that walks the tree bit by bit is far too slow in Python. This one moves from inner node to inner node by
-whole bytes: a L{_Node} has, for each of the 256 bytes, where the byte leads and what was decoded on the way. That table
-is made when a node is first passed, since text that is common in fields passes few of the 256 nodes.
+whole bytes: a L{_Node} has, for each of the 256 bytes, where the byte leads and what was decoded on the way. That is
+found out when a node is first passed, since what is common in fields passes few of the 256 nodes.
 """
 
 from __future__ import annotations
@@ -64,17 +64,19 @@ class _Node:
     @ivar zero: where the bit 0 leads from an inner node.
     @ivar one: where the bit 1 leads.
     @ivar padding: whether a string may end here: at most seven ones after a symbol (RFC 7541 section 5.2).
-    @ivar steps: for each byte the node it leads to and what it decodes; empty until it is needed.
+    @ivar nodes: where each byte leads from an inner node; empty until it is needed.
+    @ivar texts: what is decoded on that way; likewise.
     """
 
-    __slots__ = ("one", "padding", "steps", "symbol", "zero")
+    __slots__ = ("nodes", "one", "padding", "symbol", "texts", "zero")
 
     def __init__(self) -> None:
         self.symbol = b""
         self.zero: _Node = self
         self.one: _Node = self
         self.padding = False
-        self.steps: list[tuple[_Node, bytes]] = []
+        self.nodes: list[_Node] = []
+        self.texts: list[bytes] = []
 
 
 def _tree() -> _Node:
@@ -122,7 +124,8 @@ def _look_ahead(start: _Node) -> None:
             for node, text in paths
             for child in (node.zero, node.one)
         ]
-    start.steps = paths
+    start.nodes = [node for node, _ in paths]
+    start.texts = [text for _, text in paths]
 
 
 def _code_words() -> list[tuple[int, int]]:
@@ -154,10 +157,12 @@ def huffman_decode(data: bytes) -> bytes:
     node: _Node = _ROOT
     pieces: list[bytes] = []
     for byte in data:
-        if not node.steps:
+        try:
+            pieces.append(node.texts[byte])
+        except IndexError:
             _look_ahead(node)
-        node, text = node.steps[byte]
-        pieces.append(text)
+            pieces.append(node.texts[byte])
+        node = node.nodes[byte]
     if not node.padding:
         raise HpackError("a Huffman-coded string ends amid a symbol")
     return b"".join(pieces)
