@@ -1,6 +1,6 @@
 """
-Where requests go, and what is asked of those that go there: one L{Destination} for each service, configured route and
-endpoint of the gateway's own, made when the first request comes for it.
+Where requests go, and what is asked of those that go there: one L{Destination} for each service, configured route,
+gRPC service that was announced and endpoint of the gateway's own, made when the first request comes for it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from siger.routing import SERVICES_TEMPLATE, Route
 if TYPE_CHECKING:
     from siger.balancing.service import Service
     from siger.config.settings import Auth, ServiceSettings
-    from siger.observe.observer import Observer, RouteStats
+    from siger.observe.observer import GrpcStats, Observer, RouteStats
     from siger.policy.rules import OwnAuth, RuleBook, Rules
 
 __all__ = ["Destination", "Destinations"]
@@ -31,13 +31,21 @@ class Destination:
     @ivar label: what it is called, for limits by route.
     @ivar service: the service that gets them; C{None} for the gateway itself.
     @ivar settings: how they are carried there.
+    @ivar calls: what counts those of them that are gRPC calls; C{None} where there can be none.
     """
 
-    __slots__ = ("label", "rules", "service", "settings", "stats")
+    __slots__ = ("calls", "label", "rules", "service", "settings", "stats")
 
     def __init__(
-        self, rules: Rules, stats: RouteStats, label: str, service: Service | None, settings: ServiceSettings | None
+        self,
+        rules: Rules,
+        stats: RouteStats,
+        label: str,
+        service: Service | None,
+        settings: ServiceSettings | None,
+        calls: GrpcStats | None = None,
     ) -> None:
+        self.calls = calls
         self.rules = rules
         self.stats = stats
         self.label = label.encode("utf-8")
@@ -52,10 +60,19 @@ class Destinations:
     @ivar nowhere: for paths that lead nowhere.
     """
 
-    def __init__(self, book: RuleBook, observer: Observer, own: Mapping[str, OwnAuth]) -> None:
+    def __init__(
+        self,
+        book: RuleBook,
+        observer: Observer,
+        own: Mapping[str, OwnAuth],
+        announced: Mapping[bytes, Service] | None = None,
+    ) -> None:
         """
         @param own: who may use the gateway's own endpoints, by their route templates.
+        @param announced: which service has a gRPC service: the catalogue's table, read anew for each request.
         """
+        self._table: Mapping[bytes, Service] = {} if announced is None else announced
+        self._announced: dict[bytes, Destination] = {}
         self._book = book
         self._observer = observer
         self._proxied = observer.route(SERVICES_TEMPLATE)
@@ -87,7 +104,8 @@ class Destinations:
         if found is None:
             settings = _settled(service.settings, service.settings.auth)
             rules = self._book.of_service(settings)
-            found = service.destination = Destination(rules, self._proxied, service.name, service, settings)
+            calls = self._observer.grpc(service.name)
+            found = service.destination = Destination(rules, self._proxied, service.name, service, settings, calls)
         return found
 
     def unknown_service(self, name: bytes) -> Destination:
@@ -111,7 +129,13 @@ class Destinations:
         """
         For the path of a configured route, with a method that neither it nor another takes.
         """
-        return Destination(self.absent(route).rules, self._observer.unmatched, "", None, None)
+        return self.closed_like(self.absent(route))
+
+    def closed_like(self, other: Destination) -> Destination:
+        """
+        For what is refused by the rules of another destination.
+        """
+        return Destination(other.rules, self._observer.unmatched, "", None, None)
 
     def of_route(self, route: Route, service: Service) -> Destination:
         """
@@ -121,6 +145,35 @@ class Destinations:
         if known is None or known.service is not service:
             known = self._routes[route] = self._make_route(route, service)
         return known
+
+    def at_call(self, path: bytes) -> Destination | None:
+        """
+        For the path of a call, C{/package.v1.Service/Method}, if its gRPC service was announced.
+        """
+        name, _, method = path[1:].partition(b"/")
+        service = self._table.get(name)
+        if service is None or not method or b"/" in method:
+            return None
+        return self.of_announced(name, service)
+
+    def of_announced(self, name: bytes, service: Service) -> Destination:
+        """
+        For a gRPC service that a service has announced. It is kept no longer than it is announced.
+
+        @param name: its full name.
+        """
+        known = self._announced.get(name)
+        if known is None or known.service is not service:
+            for withdrawn in self._announced.keys() - self._table.keys():
+                del self._announced[withdrawn]
+            known = self._announced[name] = self._make_announced(name.decode("ascii"), service)
+        return known
+
+    def _make_announced(self, name: str, service: Service) -> Destination:
+        settings = _settled(service.settings, service.settings.auth)
+        template = f"/{name}/{{method}}"
+        stats, calls = self._observer.route(template), self._observer.grpc(name)
+        return Destination(self._book.of_service(settings), stats, template, service, settings, calls)
 
     def _make_route(self, route: Route, service: Service) -> Destination:
         own, base = route.settings, service.settings
@@ -133,7 +186,8 @@ class Destinations:
         )
         rules = self._book.of_route(own, route.template, base)
         settings = _settled(settings, base.auth if own.auth is None else own.auth)
-        return Destination(rules, self._observer.route(route.template), route.template, service, settings)
+        stats, calls = self._observer.route(route.template), self._observer.grpc(own.grpc or service.name)
+        return Destination(rules, stats, route.template, service, settings, calls)
 
 
 def _settled(settings: ServiceSettings, auth: Auth) -> ServiceSettings:

@@ -85,6 +85,7 @@ class Reason(Enum):
     STARTING = ("starting", 503, "Starting", Source.GATEWAY, "")
     DRAINING = ("draining", 503, "Shutting down", Source.GATEWAY, "")
     CONNECT_TIMEOUT = ("connect_timeout", 504, "Connecting to upstream timed out", Source.UPSTREAM, "connection_timeout")
+    DEADLINE_EXCEEDED = ("deadline_exceeded", 504, "Deadline exceeded", Source.GATEWAY, "http_response_timeout")
     UPSTREAM_TIMEOUT = ("upstream_timeout", 504, "Upstream timed out", Source.UPSTREAM, "http_response_timeout")
     VERSION_UNSUPPORTED = ("version_unsupported", 505, "HTTP version not supported", Source.CLIENT, "http_request_error")
     LOOP_DETECTED = ("loop_detected", 508, "Loop detected", Source.CLIENT, "proxy_loop_detected")

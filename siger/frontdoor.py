@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from siger.destinations import Destination, Destinations
 from siger.errors import Reason
+from siger.grpc.status import status_of_reason
 from siger.http.date import date_line
 from siger.http.holding import Held
 from siger.http.problem import send_problem
@@ -125,6 +126,7 @@ class FrontDoor:
         else:
             request_id = self._ids.new()
             client = stream.peer
+        stream.request_id = request_id
         arrival = Arrival(head, stream, request_id, client, start)
         if owned and (b"via" in owned or b"max-forwards" in owned):
             arrival.place = self._destinations.nowhere
@@ -148,8 +150,9 @@ class FrontDoor:
     # Finding the way.
 
     def _elsewhere(self, arrival: Arrival) -> Exchange | None:
-        # Not below /services/: a configured route, or the gateway itself. A route for one host may take any path of
-        # that host's; one for all hosts does not take away the gateway's own endpoints.
+        # Not below /services/: a configured route, the gateway itself, or a gRPC service that some service announced. A
+        # route for one host may take any path of that host's; one for all hosts does not take away the gateway's own
+        # endpoints.
         head = arrival.head
         arrival.place = self._destinations.nowhere
         if head.path == b"*":
@@ -160,8 +163,12 @@ class FrontDoor:
             route, target = found
             if template is None or route.host:
                 return self._take_route(arrival, route, target)
-        elif found and template is None:
-            return self._refuse_method(arrival, found)
+        elif template is None:
+            called = self._destinations.at_call(head.path)
+            if called is not None:
+                return self._take_call(arrival, called)
+            if found:
+                return self._refuse_method(arrival, found)
         if b"%2F" in head.path:
             return self._enter(arrival, Reason.INVALID_TARGET)
         if template is None:
@@ -186,6 +193,14 @@ class FrontDoor:
         if b"%2F" in arrival.head.path and route.settings.encoded_slashes != "keep":
             return self._enter(arrival, Reason.INVALID_TARGET)
         return self._enter(arrival)
+
+    def _take_call(self, arrival: Arrival, place: Destination) -> Exchange | None:
+        if _method_of_interest(arrival.head) != b"POST":
+            arrival.place = self._destinations.closed_like(place)
+            return self._enter(arrival, Reason.METHOD_NOT_ALLOWED, b"POST")
+        arrival.place = place
+        arrival.target = arrival.head.path
+        return self._enter(arrival, Reason.INVALID_TARGET if b"%2F" in arrival.target else None)
 
     # Admission.
 
@@ -290,6 +305,7 @@ class FrontDoor:
             arrival.start,
             arrival.identity,
             place.rules.cors is not None,
+            place.calls,
         ).begin()
 
     # Answering here.
@@ -302,7 +318,7 @@ class FrontDoor:
     ) -> Exchange | None:
         stream, method = arrival.stream, arrival.head.method
         sent = send_problem(stream, method, reason, arrival.request_id, "", allow, retry_after, extra)
-        self._report(arrival, reason.status, reason, sent)
+        self._report(arrival, 200 if stream.grpc else reason.status, reason, sent)
         return None
 
     def _answer_options(self, arrival: Arrival) -> Exchange | None:
@@ -310,7 +326,7 @@ class FrontDoor:
         return self._answer_empty(arrival, b"Allow: %b\r\n" % _ALLOW)
 
     def _answer_empty(self, arrival: Arrival, lines: bytes) -> Exchange | None:
-        lines = b"%bX-Request-ID: %b\r\n%b" % (lines, arrival.request_id, date_line())
+        lines += date_line()
         arrival.stream.send_response(204, b"No Content", lines, None, b"", True)
         self._report(arrival, 204, None, 0)
         return None
@@ -335,6 +351,9 @@ class FrontDoor:
             b"",
             0,
             b"" if identity is None else identity.logged,
+            arrival.head.version,
+            status_of_reason(reason) if reason is not None and arrival.stream.grpc else -1,
+            arrival.place.calls,
         )
 
     def refuse(self, stream: Stream, reason: Reason, detail: str) -> None:
@@ -342,7 +361,7 @@ class FrontDoor:
         See L{siger.http.stream.Application}: nothing of the request can be relied on, so nothing of it is logged.
         """
         now = monotonic()
-        request_id = self._ids.new()
+        request_id = stream.request_id = self._ids.new()
         allow = _ALLOW if reason is Reason.METHOD_NOT_ALLOWED else b""
         sent = send_problem(stream, b"GET", reason, request_id, detail, allow)
         self._observer.finish(

@@ -57,15 +57,17 @@ def status_in(lines: bytes) -> int:
     return -1 if value is None else int(value[1])
 
 
-def error_lines(reason: Reason, detail: str, retry_after: int) -> bytes:
+def error_lines(reason: Reason, detail: str, retry_after: int, status: int = -1) -> bytes:
     """
     The lines with which the gateway ends a call: in trailers, or in the head of an answer that is nothing else.
 
     @param detail: a sentence for the client, never from the request.
+    @param status: another status than the reason's own; -1 for that one.
     @param retry_after: seconds; said with those reasons that go with C{Retry-After} in HTTP. C{grpc-retry-pushback-ms}
         is for the client's library, which may be configured to try again by itself; C{RetryInfo} is for the program.
     """
-    status = status_of_reason(reason)
+    if status < 0:
+        status = status_of_reason(reason)
     lines = b"grpc-status: %d\r\ngrpc-message: %b\r\n" % (status, encode_message(detail))
     if reason.status not in _RETRIED:
         return lines

@@ -224,7 +224,7 @@ class _LocalExchange:
         if _has_body(self._head):
             headers.setRawHeaders(b"Content-Length", [b"%d" % length])
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: bytes, end: bool = False) -> None:
         """
         Keep some of the body, up to the limit.
         """
@@ -233,8 +233,10 @@ class _LocalExchange:
         self._stream.bytes_in += len(data)
         if self._stream.bytes_in > self._limit:
             self._refuse(Reason.BODY_TOO_LARGE)
-        else:
-            self._body.append(data)
+            return
+        self._body.append(data)
+        if end:
+            self.answer()
 
     def body_finished(self, trailers: bytes) -> None:
         """

@@ -81,8 +81,11 @@ class Channel:
 
     @ivar peer: the socket's peer address as text, without port.
     @ivar secure: whether the connection is TLS.
+    @ivar version: 10 or 11, the version of the present request.
     @ivar reason: why the gateway answered the last request by itself, if it did.
+    @ivar request_id: the id of this request, which its response tells.
     @ivar added: field lines, each with its CRLF, that the response to this request gets whoever makes it.
+    @ivar grpc: whether refusals of this request are gRPC statuses.
     @ivar deadline: when to give up waiting for the client; see L{siger.http.deadlines}.
     """
 
@@ -109,10 +112,13 @@ class Channel:
         "_writer",
         "added",
         "deadline",
+        "grpc",
         "peer",
         "reason",
+        "request_id",
         "secure",
         "transport",
+        "version",
     )
 
     def __init__(self, context: ChannelContext, transport: Transport, peer: bytes, secure: bool) -> None:
@@ -120,8 +126,11 @@ class Channel:
         self.transport = transport
         self.peer = peer
         self.secure = secure
+        self.version = 11
         self.reason: Reason | None = None
+        self.request_id = b""
         self.added = b""
+        self.grpc = False
         self._state = IDLE
         self._buffer = b""
         self._scanned = 0
@@ -237,12 +246,14 @@ class Channel:
             return b""
         self._scanned = self._blank_lines = 0
         self._requests += 1
-        self.added = b""
-        self._writer.begin(head.minor, head.method == b"HEAD")
+        self.version = head.version
+        self.request_id = self.added = b""
+        self.grpc = False
+        self._writer.begin(head.version, head.method == b"HEAD")
         # What follows a WebSocket handshake may be meant for a tunnel that never comes, so nothing is read after it.
         self._keep = not (
             fields.close
-            or head.minor == 0
+            or head.version == 10
             or context.draining
             or fields.upgrade == b"websocket"
             or self._requests >= limits.max_requests
@@ -332,9 +343,10 @@ class Channel:
 
     def _refuse(self, reason: Reason, detail: str = "") -> None:
         self._requests += 1
-        self.added = b""
+        self.request_id = self.added = b""
+        self.grpc = False
         self._keep = self._ended = False
-        self._writer.begin(1, False)
+        self._writer.begin(11, False)
         self._state = WAIT
         self._context.application.refuse(self, reason, detail)
 
@@ -387,8 +399,8 @@ class Channel:
             return
         if self._decoder is not None and not self._rest_is_short(self._decoder):
             self._keep = False
-        if self.added:
-            lines += self.added
+        if self.request_id:
+            lines = b"%bX-Request-ID: %b\r\n%b" % (lines, self.request_id, self.added)
         writer.head(status, phrase, lines, length, body, end, not self._keep)
         if end:
             self._end()

@@ -78,6 +78,16 @@ class Deadlines:
         """
         self._members.add(member)
 
+    def hurry(self, member: Timed, seconds: float) -> None:
+        """
+        Watch this one, and sweep as soon as its time is over, if that is before the next sweep.
+
+        @param seconds: from now until its deadline.
+        """
+        self._members.add(member)
+        if seconds < INTERVAL:
+            self._clock.callLater(max(0.0, seconds), self.sweep)
+
     def discard(self, member: Timed) -> None:
         """
         Forget it, if it is watched.

@@ -38,19 +38,23 @@ class HeadError(Exception):
 
 class Field:
     """
-    A field line that the gateway itself reads.
+    A field line that the gateway itself reads; of HTTP/2, any field.
 
     @ivar name: in lower case.
     @ivar value: without surrounding whitespace.
     @ivar line: the line as it travels on, or C{b""} if it does not.
+    @ivar packed: the same as HTTP/2 writes it, if it came that way.
+    @ivar owned: the gateway reads it.
     """
 
-    __slots__ = ("line", "name", "value")
+    __slots__ = ("line", "name", "owned", "packed", "value")
 
-    def __init__(self, name: bytes, value: bytes, line: bytes) -> None:
+    def __init__(self, name: bytes, value: bytes, line: bytes, packed: bytes = b"", owned: bool = True) -> None:
         self.name = name
         self.value = value
         self.line = line
+        self.packed = packed
+        self.owned = owned
 
 
 def canonical_name(name: bytes) -> bytes:

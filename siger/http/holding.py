@@ -94,14 +94,16 @@ class Held:
         if self._end is not None:
             inner.body_finished(self._end)
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: bytes, end: bool = False) -> None:
         """
         See L{siger.http.stream.Exchange.body_received}.
         """
         if self._inner is not None:
-            self._inner.body_received(data)
+            self._inner.body_received(data, end)
         elif not self._settled:
             self._body.append(data)
+            if end:
+                self._end = b""
 
     def body_finished(self, trailers: bytes) -> None:
         """

@@ -146,7 +146,6 @@ class LocalChannel:
             )
             self.refuse(Reason.INTERNAL_ERROR)
             return
-        lines += b"X-Request-ID: %b\r\n" % self._request_id
         self._response = status, lines, length
         bodyless = self._head.method == b"HEAD" or status in (204, 304)
         self._left = None if bodyless else length

@@ -7,6 +7,7 @@ caught are problems with a reason, and say nothing else.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.logger import Logger
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["answer_errors", "refuse"]
 
 _log = Logger()
+_well_formed_id = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
 def refuse(
@@ -53,7 +55,10 @@ def refuse(
     if channel is None:
         return b""
     identifier = request.getHeader(b"X-Request-ID") or b""
-    _set_head(request, reason.status, problem_lines(reason, identifier, allow, retry_after) + extra)
+    lines = problem_lines(reason, allow, retry_after) + extra
+    if _well_formed_id(identifier):
+        lines += b"X-Request-ID: %b\r\n" % identifier
+    _set_head(request, reason.status, lines)
     return problem_body(reason, identifier, detail, members)
 
 

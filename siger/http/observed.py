@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from siger.errors import Reason
+from siger.grpc.status import status_of_reason
 
 if TYPE_CHECKING:
     from siger.http.request import RequestHead
@@ -27,6 +28,9 @@ class ObservedStream:
 
     @ivar peer: the stream's.
     @ivar secure: the stream's.
+    @ivar version: the stream's.
+    @ivar request_id: the stream's.
+    @ivar grpc: the stream's.
     @ivar bytes_in: how much of the request's body arrived; whoever takes the body adds to it.
     @ivar reason: why the gateway refuses the request; set by whoever does, before it answers.
     """
@@ -46,9 +50,12 @@ class ObservedStream:
         "_stream",
         "added",
         "bytes_in",
+        "grpc",
         "peer",
         "reason",
+        "request_id",
         "secure",
+        "version",
     )
 
     def __init__(
@@ -75,6 +82,9 @@ class ObservedStream:
         self._ended = False
         self.peer = stream.peer
         self.secure = stream.secure
+        self.version = stream.version
+        self.request_id = stream.request_id
+        self.grpc = stream.grpc
         self.added = b""  # what is to be added, the channel adds
         self.bytes_in = 0
         self.reason: Reason | None = None
@@ -165,4 +175,6 @@ class ObservedStream:
             b"",
             0,
             b"" if self._identity is None else self._identity.logged,
+            self._head.version,
+            status_of_reason(self.reason) if self.grpc and self.reason is not None else -1,
         )

@@ -9,17 +9,26 @@ reader nor tell how the gateway is built. Whatever depends on the reason alone i
 from __future__ import annotations
 
 import json
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from siger.errors import Reason
+from siger.grpc.metadata import error_lines
 from siger.http.date import date_line
 
 if TYPE_CHECKING:
     from siger.http.stream import Stream
 
-__all__ = ["CONTENT_TYPE", "PHRASES", "phrase", "problem_body", "problem_lines", "send_problem"]
+__all__ = [
+    "CONTENT_TYPE",
+    "PHRASES",
+    "grpc_error",
+    "phrase",
+    "problem_body",
+    "problem_lines",
+    "send_grpc_error",
+    "send_problem",
+]
 
 CONTENT_TYPE = b"application/problem+json"
 
@@ -77,7 +86,8 @@ _DETAILS: dict[Reason, str] = {
     Reason.QUEUE_FULL: "The queue has all the jobs it can hold; try again later.",
     Reason.STARTING: "The gateway is starting; try again.",
     Reason.DRAINING: "The gateway is shutting down; try again.",
-    Reason.VERSION_UNSUPPORTED: "This gateway speaks HTTP/1.0 and HTTP/1.1.",
+    Reason.DEADLINE_EXCEEDED: "The call took longer than it was given.",
+    Reason.VERSION_UNSUPPORTED: "This gateway speaks HTTP/1.0, HTTP/1.1 and HTTP/2.",
     Reason.LOOP_DETECTED: "The request has passed this gateway before.",
 }
 """What a client can do about a reason, where its title does not say."""
@@ -93,7 +103,6 @@ _CHALLENGES: dict[Reason, bytes] = {
 """What C{WWW-Authenticate} says (RFC 6750 section 3). The same for all causes, so that a token cannot be probed."""
 
 _quote = json.encoder.encode_basestring_ascii
-_well_formed_id = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
 def _render_heads() -> dict[Reason, bytes]:
@@ -109,6 +118,10 @@ def _render_heads() -> dict[Reason, bytes]:
     }
 
 
+def _proxy_status(reason: Reason) -> bytes:
+    return b"Proxy-Status: siger; error=" + reason.proxy_error.encode("ascii")
+
+
 def _render_lines(reason: Reason) -> bytes:
     """
     The field lines that depend on the reason alone.
@@ -119,7 +132,7 @@ def _render_lines(reason: Reason) -> bytes:
         b"Cache-Control: no-store",
     ]
     if reason.proxy_error:
-        lines.append(b"Proxy-Status: siger; error=" + reason.proxy_error.encode("ascii"))
+        lines.append(_proxy_status(reason))
     challenge = _CHALLENGES.get(reason)
     if challenge is not None:
         lines.append(b"WWW-Authenticate: Bearer " + challenge)
@@ -132,7 +145,12 @@ def _render_lines(reason: Reason) -> bytes:
 _HEADS = _render_heads()
 _TAILS = {reason: b',"reason":"' + reason.code.encode("ascii") + b'","request_id":' for reason in Reason}
 _LINES = {reason: _render_lines(reason) for reason in Reason}
-_DEFAULT_DETAILS = {reason: _quote(_DETAILS.get(reason, reason.title + ".")).encode("ascii") for reason in Reason}
+_GRPC_LINES = {
+    reason: b"Content-Type: application/grpc\r\n" + (_proxy_status(reason) + b"\r\n" if reason.proxy_error else b"")
+    for reason in Reason
+}
+_SENTENCES = {reason: _DETAILS.get(reason, reason.title + ".") for reason in Reason}
+_DEFAULT_DETAILS = {reason: _quote(sentence).encode("ascii") for reason, sentence in _SENTENCES.items()}
 
 
 def phrase(status: int) -> bytes:
@@ -155,22 +173,38 @@ def problem_body(reason: Reason, request_id: bytes, detail: str = "", members: b
     return b"".join((_HEADS[reason], text, _TAILS[reason], identifier, members, b"}\n"))
 
 
-def problem_lines(reason: Reason, request_id: bytes, allow: bytes = b"", retry_after: int = 1) -> bytes:
+def problem_lines(reason: Reason, allow: bytes = b"", retry_after: int = 1) -> bytes:
     """
-    The field lines that go with a problem document, framing excluded.
+    The field lines that go with a problem document, framing and request id excluded.
 
-    @param request_id: left out unless it is one that could not break a line.
     @param allow: the methods a path has, as for C{Allow}: required of a 405 (RFC 9110 section 15.5.6).
     @param retry_after: seconds, for a 429 or 503.
     """
     lines = _LINES[reason]
-    if _well_formed_id(request_id):
-        lines += b"X-Request-ID: %b\r\n" % request_id
     if allow:
         lines += b"Allow: %b\r\n" % allow
     if reason.status in (429, 503):
         lines += b"Retry-After: %d\r\n" % retry_after
     return lines
+
+
+def grpc_error(reason: Reason, detail: str = "", retry_after: int = 1, status: int = -1) -> bytes:
+    """
+    The lines that end a gRPC call for a reason of the gateway's.
+
+    @param status: another gRPC status than the reason's own; -1 for that one.
+    """
+    return error_lines(reason, detail or _SENTENCES[reason], retry_after, status)
+
+
+def send_grpc_error(stream: Stream, lines: bytes, reason: Reason) -> None:
+    """
+    Answer a gRPC call with nothing but its status.
+
+    @param lines: what L{grpc_error} made.
+    """
+    # Clients of gRPC read a status of HTTP only to guess what it may mean: the call's own goes with 200.
+    stream.send_response(200, b"OK", date_line() + _GRPC_LINES[reason] + lines, None, b"", True)
 
 
 def send_problem(
@@ -185,7 +219,7 @@ def send_problem(
     members: bytes = b"",
 ) -> int:
     """
-    Answer a request with a problem document.
+    Answer a request with a problem document, or, where the client understands that only, with a gRPC status.
 
     @param method: the request's: a response to HEAD says the length of a body it does not have.
     @param extra: more field lines, each ended by CRLF, made by the caller.
@@ -193,8 +227,11 @@ def send_problem(
     @return: how many bytes of body were sent.
     """
     stream.reason = reason
+    if stream.grpc:
+        send_grpc_error(stream, grpc_error(reason, detail, retry_after) + extra, reason)
+        return 0
     body = problem_body(reason, request_id, detail, members)
-    lines = date_line() + problem_lines(reason, request_id, allow, retry_after) + extra
+    lines = date_line() + problem_lines(reason, allow, retry_after) + extra
     sent = b"" if method == b"HEAD" else body
     stream.send_response(reason.status, phrase(reason.status), lines, len(body), sent, True)
     return len(sent)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from siger.errors import Reason
+from siger.grpc.content import NOT_GRPC, kind_of
 from siger.http.fields import HOP_BY_HOP, Field, HeadError, LineTable, drop_named
 from siger.http.grammar import OWS, decimal, is_token, is_version, list_members
 from siger.http.target import clean_target, is_clean_path, parse_authority, split_target
@@ -35,6 +36,7 @@ _SINGLETONS = frozenset(
         b"expect",
         b"upgrade",
         b"max-forwards",
+        b"grpc-timeout",
         b"sec-websocket-key",
         b"sec-websocket-version",
     )
@@ -67,7 +69,14 @@ _READ = frozenset(
 
 _PREFLIGHT = frozenset((b"access-control-request-method", b"access-control-request-headers"))
 
-_TRAVELS_ON = _PREFLIGHT | {b"authorization", b"content-type", b"origin", b"idempotency-key", b"max-forwards"}
+_TRAVELS_ON = _PREFLIGHT | {
+    b"grpc-timeout",
+    b"authorization",
+    b"content-type",
+    b"origin",
+    b"idempotency-key",
+    b"max-forwards",
+}
 
 _STEERING = frozenset((b"connection", b"content-length", b"expect", b"transfer-encoding"))
 """Fields that decide how the message and the connection go on; without any of them, there is nothing to decide."""
@@ -83,49 +92,76 @@ class RequestFields:
     """
     What one header section said, immutable once parsed.
 
-    @ivar relay: the lines that travel on, each with its CRLF, without framing, hop-by-hop and gateway-owned fields.
+    @ivar parsed: the fields of an HTTP/2 section, in order; C{None} for a section of text.
     @ivar owned: the fields that the gateway reads, by lower-case name; lists joined by a comma.
     @ivar host: the value of Host, checked, or C{b""}.
     @ivar content_length: of the body, or C{None} when the section does not say.
-    @ivar chunked: the body is chunked.
+    @ivar chunked: there is a body whose length is not known beforehand.
+    @ivar grpc: what the content type makes of the request; see L{siger.grpc.content}.
+    @ivar trailers: C{TE} says that the client takes trailers.
     @ivar close: the client asked for the connection to be closed.
     @ivar expect_continue: C{Expect: 100-continue} was there.
     @ivar upgrade: the protocols of C{Upgrade}, in lower case, when C{Connection} has C{upgrade}; else C{b""}.
     @ivar private: what lines mean that may hold a secret or are long, by their bytes.
     @ivar tail: room for a caller to keep what it derived from this section; belongs to C{tail_key}.
+    @ivar packed_tail: the same for HTTP/2; belongs to C{packed_key}.
     @ivar bearer: room for whose token the section holds.
     """
 
     __slots__ = (
+        "_relay",
         "bearer",
         "chunked",
         "close",
         "content_length",
         "expect_continue",
+        "grpc",
         "host",
         "owned",
+        "packed_key",
+        "packed_tail",
+        "parsed",
         "private",
         "raw",
-        "relay",
         "tail",
         "tail_key",
+        "trailers",
         "upgrade",
     )
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self.relay = b""
+        self._relay: bytes | None = b""
+        self.parsed: list[Field] | None = None
         self.owned: dict[bytes, bytes] = {}
         self.private: dict[bytes, bytes | Field] | None = None
         self.host = b""
         self.content_length: int | None = None
         self.chunked = False
+        self.grpc = NOT_GRPC
+        self.trailers = False
         self.close = False
         self.expect_continue = False
         self.upgrade = b""
         self.tail = b""
         self.tail_key: object = None
+        self.packed_tail = b""
+        self.packed_key: object = None
         self.bearer: object = None
+
+    @property
+    def relay(self) -> bytes:
+        """
+        The lines that travel on, each with its CRLF, without framing, hop-by-hop and gateway-owned fields.
+        """
+        relay = self._relay
+        if relay is None:
+            relay = self._relay = b"".join([field.line for field in self.parsed or ()])
+        return relay
+
+    @relay.setter
+    def relay(self, lines: bytes | None) -> None:
+        self._relay = lines
 
     def get(self, name: bytes) -> bytes | None:
         """
@@ -138,8 +174,22 @@ class RequestFields:
         """
         All fields in order as (name as received, value), hop-by-hop ones included.
         """
+        if self.parsed is not None:
+            return [(field.name, field.value) for field in self.parsed]
         pairs = [line.partition(b":") for line in self.raw.split(b"\r\n") if line]
         return [(name, value.strip(OWS)) for name, _, value in pairs]
+
+
+def settle_kind(fields: RequestFields) -> None:
+    """
+    Note what the fields that the gateway reads say of the kind of request it is.
+    """
+    content_type = fields.owned.get(b"content-type")
+    if content_type is not None:
+        fields.grpc = kind_of(content_type)
+    options = fields.owned.get(b"te")
+    if options is not None:
+        fields.trailers = b"trailers" in list_members(options)
 
 
 class RequestHead:
@@ -150,20 +200,20 @@ class RequestHead:
     @ivar path: absolute, dot segments resolved, only unreserved characters decoded, no empty inner segments; C{b"*"}
         for the asterisk-form of OPTIONS.
     @ivar query: the query as received, with its question mark, or C{b""}.
-    @ivar minor: 1 for HTTP/1.1 (and HTTP/2), 0 for HTTP/1.0.
+    @ivar version: of HTTP: 10, 11 or 20.
     @ivar host: the authority of the request: Host, or that of an absolute-form target; C{b""} in HTTP/1.0 without one.
     @ivar fields: everything the header section said.
     """
 
-    __slots__ = ("fields", "host", "method", "minor", "path", "query")
+    __slots__ = ("fields", "host", "method", "path", "query", "version")
 
     def __init__(
-        self, method: bytes, path: bytes, query: bytes, minor: int, host: bytes, fields: RequestFields
+        self, method: bytes, path: bytes, query: bytes, version: int, host: bytes, fields: RequestFields
     ) -> None:
         self.method = method
         self.path = path
         self.query = query
-        self.minor = minor
+        self.version = version
         self.host = host
         self.fields = fields
 
@@ -192,47 +242,47 @@ class RequestParser:
 
         @raise HeadError: the line, or the two together, are not acceptable.
         """
-        method, target, minor = self.request_line(line)
-        if minor:
+        method, target, version = self.request_line(line)
+        if version == 11:
             if not fields.host:
                 raise HeadError(Reason.INVALID_HOST, "The Host field is missing or empty.")
         elif fields.chunked:
             raise HeadError(Reason.INVALID_FRAMING, "Transfer-Encoding is not part of HTTP/1.0.")
         if method in METHODS:
             if is_clean_path(target) is not None:
-                return RequestHead(method, target, b"", minor, fields.host, fields)
+                return RequestHead(method, target, b"", version, fields.host, fields)
             match = clean_target(target)
             if match is not None:
-                return RequestHead(method, match[1], match[2] or b"", minor, fields.host, fields)
-        return self._unusual_head(method, target, minor, fields)
+                return RequestHead(method, match[1], match[2] or b"", version, fields.host, fields)
+        return self._unusual_head(method, target, version, fields)
 
     def request_line(self, line: bytes) -> tuple[bytes, bytes, int]:
         """
         Take a request-line apart (RFC 9112 section 3) as far as it can be judged without the fields.
 
-        @return: method, target and minor version.
+        @return: method, target and version.
         @raise HeadError: it is not three words, or the version is not spoken here.
         """
         parts = line.split(b" ")
         if len(parts) != 3:
             raise HeadError(Reason.MALFORMED_REQUEST, "The request line is not method, target and version.")
-        method, target, version = parts
-        if version == b"HTTP/1.1":
-            return method, target, 1
-        if version == b"HTTP/1.0":
-            return method, target, 0
-        reason = Reason.MALFORMED_REQUEST if is_version(version) is None else Reason.VERSION_UNSUPPORTED
+        method, target, named = parts
+        if named == b"HTTP/1.1":
+            return method, target, 11
+        if named == b"HTTP/1.0":
+            return method, target, 10
+        reason = Reason.MALFORMED_REQUEST if is_version(named) is None else Reason.VERSION_UNSUPPORTED
         raise HeadError(reason, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
 
-    def _unusual_head(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> RequestHead:
+    def _unusual_head(self, method: bytes, target: bytes, version: int, fields: RequestFields) -> RequestHead:
         # Everything that the fast path did not recognise as plain: other methods, other target forms, escapes, dots.
         self._check_method(method)
         if target == b"*" and method == b"OPTIONS":
-            return RequestHead(method, b"*", b"", minor, fields.host, fields)
+            return RequestHead(method, b"*", b"", version, fields.host, fields)
         authority, path, query = split_target(target)
         if authority and fields.host and authority.lower() != fields.host.lower():
             raise HeadError(Reason.INVALID_HOST, "The target's authority and the Host field differ.")
-        return RequestHead(method, path, query, minor, authority or fields.host, fields)
+        return RequestHead(method, path, query, version, authority or fields.host, fields)
 
     def _check_method(self, method: bytes) -> None:
         if method in METHODS:
@@ -309,6 +359,7 @@ class RequestParser:
             else:
                 values[name] = field.value
         fields.host = values.get(b"host", b"")
+        settle_kind(fields)
         if values.keys().isdisjoint(_STEERING):
             fields.relay = b"".join(relay)
             return

@@ -31,11 +31,20 @@ class Stream(Protocol):
     secure: bool
     """Whether the request came over TLS."""
 
+    version: int
+    """The version of HTTP that the client speaks: 10, 11 or 20."""
+
     reason: Reason | None
     """Why the gateway answers by itself, for whoever reports the exchange."""
 
+    request_id: bytes
+    """What the response says in C{X-Request-ID}, whoever makes it; the front door sets it."""
+
     added: bytes
-    """Field lines that the response gets, whoever makes it; the front door sets them."""
+    """More field lines that the response gets, whoever makes it; the front door sets them."""
+
+    grpc: bool
+    """Whether the client understands gRPC statuses, and so gets refusals as such; the front door sets it."""
 
     def send_interim(self, status: int, lines: bytes) -> None:
         """
@@ -84,9 +93,11 @@ class Exchange(Protocol):
     What answers one request.
     """
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: bytes, end: bool = False) -> None:
         """
         Take some of the request's body, never empty.
+
+        @param end: C{data} completes the request, which spares a call to L{body_finished}.
         """
 
     def body_finished(self, trailers: bytes) -> None:

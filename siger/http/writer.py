@@ -39,24 +39,24 @@ class ResponseWriter:
     @ivar delimited_by_close: only the connection's end tells its end.
     """
 
-    __slots__ = ("_chunked", "_head_only", "_minor", "_transport", "delimited_by_close", "responded")
+    __slots__ = ("_chunked", "_head_only", "_transport", "_version", "delimited_by_close", "responded")
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._minor = 1
+        self._version = 11
         self._head_only = False
         self._chunked = False
         self.responded = False
         self.delimited_by_close = False
 
-    def begin(self, minor: int, head_only: bool) -> None:
+    def begin(self, version: int, head_only: bool) -> None:
         """
         Turn to the next response.
 
-        @param minor: the client's version.
+        @param version: the client's version.
         @param head_only: the request was a HEAD.
         """
-        self._minor = minor
+        self._version = version
         self._head_only = head_only
         self._chunked = False
         self.responded = False
@@ -72,7 +72,7 @@ class ResponseWriter:
         """
         Write a 1xx response, unless the final one was begun or the client is too old for it.
         """
-        if self._minor == 1 and not self.responded:
+        if self._version == 11 and not self.responded:
             self._transport.write(b"%b%b\r\n" % (_status_line(status, PHRASES.get(status, b"")), lines))
 
     def switch(self, lines: bytes) -> None:
@@ -115,7 +115,7 @@ class ResponseWriter:
     def _framing(self, length: int | None) -> bytes:
         if length is not None:
             return b"Content-Length: %d\r\n" % length
-        if self._minor == 1:
+        if self._version == 11:
             self._chunked = True
             return b"Transfer-Encoding: chunked\r\n"
         self.delimited_by_close = True

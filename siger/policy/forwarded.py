@@ -23,8 +23,7 @@ __all__ = ["PSEUDONYM", "Forwarding"]
 PSEUDONYM: Final = b"siger"
 """This gateway's name in C{Via}."""
 
-_VIA_10: Final = b"1.0 " + PSEUDONYM
-_VIA_11: Final = b"1.1 " + PSEUDONYM
+_VIA: Final = {10: b"1.0 " + PSEUDONYM, 11: b"1.1 " + PSEUDONYM, 20: b"2 " + PSEUDONYM}
 
 _CACHED_PEERS: Final = 4096
 _CACHED_LENGTH: Final = 256
@@ -203,11 +202,11 @@ def _port_of(host: bytes, scheme: bytes) -> bytes:
     return (_port(port) if colon else b"") or (b"443" if scheme == b"https" else b"80")
 
 
-def via_line(owned: dict[bytes, bytes], minor: int) -> bytes:
+def via_line(owned: dict[bytes, bytes], version: int) -> bytes:
     """
     The C{Via} line that names this gateway after those before it.
     """
-    own = _VIA_11 if minor else _VIA_10
+    own = _VIA[version]
     before = owned.get(b"via")
     return b"Via: %b, %b\r\n" % (before, own) if before else b"Via: " + own + b"\r\n"
 

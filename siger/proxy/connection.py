@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from siger.errors import Reason
-from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder, UntilCloseDecoder
+from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder, UntilCloseDecoder, encode_chunk
 from siger.http.deadlines import NEVER, Deadlines
 from siger.http.fields import HeadError
 from siger.http.grammar import stray_control
@@ -73,6 +73,11 @@ class Recipient(Protocol):
             instance probably never saw the request.
         """
 
+    def upstream_refused(self, reason: Reason) -> None:
+        """
+        There will be no response, and the instance says that it did nothing (RFC 9113 section 8.7).
+        """
+
     def pause_request(self) -> None:
         """
         The instance reads slowly.
@@ -102,6 +107,7 @@ class UpstreamConnection:
     The state of one connection.
 
     @ivar deadline: when to give up waiting for the instance; see L{siger.http.deadlines}.
+    @ivar multiplexed: requests are begun with a packed header section, and not with a head of text.
     @ivar exclusive: it serves this exchange and no other, as one that asked for an upgrade must.
     @ivar request_open: more of the request is to be sent.
     @ivar request_paused: the instance reads slowly, so no more should be sent now.
@@ -110,8 +116,11 @@ class UpstreamConnection:
     @ivar idle_since: when it went back to its pool.
     """
 
+    multiplexed: Final = False
+
     __slots__ = (
         "_buffer",
+        "_chunked",
         "_decoder",
         "_head",
         "_head_only",
@@ -140,6 +149,7 @@ class UpstreamConnection:
         self._buffer = b""
         self._decoder: LengthDecoder | ChunkedDecoder | UntilCloseDecoder | None = None
         self._raw = b""
+        self._chunked = False
         self._head: ResponseHead | None = None
         self._head_only = False
         self._interim = 0
@@ -173,7 +183,13 @@ class UpstreamConnection:
     # The request.
 
     def begin(
-        self, recipient: Recipient, request: bytes, head_only: bool, request_open: bool, timeouts: Timeouts
+        self,
+        recipient: Recipient,
+        request: bytes,
+        head_only: bool,
+        request_open: bool,
+        timeouts: Timeouts,
+        chunked: bool = False,
     ) -> None:
         """
         Send a request head.
@@ -181,8 +197,10 @@ class UpstreamConnection:
         @param head_only: the response will have no body whatever it says: the method is HEAD.
         @param request_open: a body follows by L{send_body}.
         @param timeouts: for this exchange.
+        @param chunked: the head says that the body is.
         """
         self._recipient = recipient
+        self._chunked = chunked
         self._head_only = head_only
         self._state = HEAD
         self._interim = 0
@@ -195,18 +213,24 @@ class UpstreamConnection:
             self.deadline = self._owner.deadlines.now + timeouts.response
         self.transport.write(request)
 
-    def send_body(self, data: bytes) -> None:
+    def send_body(self, data: bytes, end: bool = False) -> None:
         """
-        Send more of the request, framed by the caller.
+        Send more of the request's body, or of a tunnel's bytes.
+
+        @param end: it is complete with that, which spares a call to L{request_sent}.
         """
         if self._state == TUNNEL:
             self._touch()
-        self.transport.write(data)
+        self.transport.write(encode_chunk(data) if self._chunked else data)
+        if end:
+            self.request_sent(b"")
 
-    def request_sent(self) -> None:
+    def request_sent(self, trailers: bytes = b"") -> None:
         """
         The request is complete: now the instance is to answer.
         """
+        if self._chunked:
+            self.transport.write(b"0\r\n%b\r\n" % trailers)
         self.request_open = False
         if self._state == HEAD:
             self._restart_clock()

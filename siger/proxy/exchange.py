@@ -7,9 +7,10 @@ L{UpstreamConnection} (the instance) and passes on what either says, with the ot
 L{Exchange._finish} gives back what it held and reports it. Until the response head was sent, a failure becomes a
 problem document; after that, an unclean end.
 
-A request is sent a second time in two cases only, when nothing can have happened yet (RFC 9110 section 9.2.2): the
+A request is sent again in three cases only, when nothing can have happened yet (RFC 9110 section 9.2.2): the
 connection could not be made, so no byte was sent; or it had served before and died without a byte of this response,
-the method is idempotent, and there is no body. Either happens at most once.
+the method is idempotent, and there is no body; or the instance itself says that it did nothing with it (RFC 9113
+section 8.7), and all that was sent of its body is still here. The first two happen at most once.
 """
 
 from __future__ import annotations
@@ -19,22 +20,27 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from siger.errors import Reason
-from siger.http.body import encode_chunk
+from siger.grpc.content import GRPC
+from siger.grpc.metadata import status_in
+from siger.grpc.status import CANCELLED, status_of_http, status_of_reason, status_of_reset
+from siger.grpc.timeouts import parse_timeout
 from siger.http.date import date_line
+from siger.http.deadlines import NEVER
 from siger.http.fields import without
-from siger.http.problem import problem_body, send_problem
+from siger.http.problem import grpc_error, problem_body, send_grpc_error, send_problem
 from siger.http.response import CORS_FIELDS
 from siger.proxy import websocket
-from siger.proxy.forwarding import request_head
+from siger.proxy.forwarding import packed_head, packed_timeout, request_head
 
 if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
     from siger.balancing.service import Service
     from siger.config.settings import ServiceSettings
+    from siger.http.deadlines import Deadlines
     from siger.http.request import RequestHead
     from siger.http.response import ResponseHead
     from siger.http.stream import Stream
-    from siger.observe.observer import Observer, RouteStats, ServiceStats
+    from siger.observe.observer import GrpcStats, Observer, RouteStats, ServiceStats
     from siger.policy.forwarded import Forwarding
     from siger.policy.identity import Identity
     from siger.policy.vigil import Vigils
@@ -45,6 +51,9 @@ __all__ = ["Exchange", "ProxyContext"]
 
 _REPLAYABLE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 _MAX_ATTEMPTS: Final = 2
+_MAX_REFUSALS: Final = 4
+_REPLAY_BYTES: Final = 65536
+"""How much of a request's body is kept until its response begins, where an instance may refuse the request."""
 
 
 class ProxyContext:
@@ -52,7 +61,7 @@ class ProxyContext:
     What all exchanges of a gateway share.
     """
 
-    __slots__ = ("forwarding", "make_pool", "observer", "vigils")
+    __slots__ = ("deadlines", "forwarding", "make_pool", "observer", "vigils")
 
     def __init__(
         self,
@@ -60,10 +69,13 @@ class ProxyContext:
         forwarding: Forwarding,
         make_pool: Callable[[Endpoint, ServiceSettings], Pool],
         vigils: Vigils | None = None,
+        deadlines: Deadlines | None = None,
     ) -> None:
         """
         @param vigils: look after tunnels whose tokens may end before them.
+        @param deadlines: end gRPC calls whose time is over; C{None} leaves that to the two ends.
         """
+        self.deadlines = deadlines
         self.vigils = vigils
         self.observer = observer
         self.forwarding = forwarding
@@ -79,16 +91,19 @@ class Exchange:
         "_attempts",
         "_bytes_in",
         "_bytes_out",
+        "_calls",
         "_client",
         "_connection",
         "_context",
         "_done",
         "_endpoint",
         "_first_byte",
+        "_grpc",
+        "_grpc_status",
         "_head",
-        "_held",
         "_identity",
         "_own_cors",
+        "_pieces",
         "_pool",
         "_request_complete",
         "_request_id",
@@ -99,9 +114,12 @@ class Exchange:
         "_status",
         "_stream",
         "_target",
+        "_trailers",
         "_tried",
         "_upgrade",
         "_vigil",
+        "_whole",
+        "deadline",
     )
 
     def __init__(
@@ -118,8 +136,10 @@ class Exchange:
         start: float,
         identity: Identity | None = None,
         own_cors: bool = False,
+        calls: GrpcStats | None = None,
     ) -> None:
         """
+        @param calls: what counts it if it is a gRPC call.
         @param identity: whose request it is, if that is known.
         @param own_cors: the gateway itself says which origins may read the response, so an instance has no say in it.
         """
@@ -135,11 +155,14 @@ class Exchange:
         self._start = start
         self._identity = identity
         self._own_cors = own_cors
+        self._calls = calls
         self._endpoint: Endpoint | None = None
         self._pool: Pool | None = None
         self._connection: UpstreamConnection | None = None
         self._tried: list[Endpoint] | None = None
-        self._held: list[bytes] | None = None
+        self._pieces: list[bytes] | None = None
+        self._whole = True
+        self._trailers = b""
         self._attempts = 0
         self._status = 0
         self._first_byte = 0.0
@@ -148,7 +171,10 @@ class Exchange:
         self._upgrade = False
         self._vigil: Any = None
         self._done = False
+        self.deadline = NEVER
         fields = head.fields
+        self._grpc = fields.grpc == GRPC
+        self._grpc_status = -1
         self._request_complete = not (fields.chunked or fields.content_length)
 
     def __repr__(self) -> str:
@@ -166,6 +192,10 @@ class Exchange:
         self._context.observer.in_flight += 1
         fields = self._head.fields
         length = fields.content_length
+        if self._grpc:
+            self._set_deadline()
+        if self._done:
+            return None
         if length is not None and length > self._settings.max_body:
             self._refuse(Reason.BODY_TOO_LARGE)
         elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._head):
@@ -173,6 +203,29 @@ class Exchange:
         else:
             self._choose()
         return None if self._done else self
+
+    def _set_deadline(self) -> None:
+        # A call ends at the time that its client gave it, or the service gives every call, whichever is sooner.
+        allowed = self._settings.timeouts.deadline
+        asked = self._head.fields.owned.get(b"grpc-timeout")
+        if asked is not None:
+            try:
+                seconds = parse_timeout(asked)
+            except ValueError:
+                self._refuse(Reason.MALFORMED_REQUEST)
+                return
+            allowed = min(allowed, seconds) if allowed else seconds
+        elif not allowed:
+            return
+        self.deadline = self._start + allowed
+        if self._context.deadlines is not None:
+            self._context.deadlines.hurry(self, self.deadline - monotonic())
+
+    def deadline_passed(self) -> None:
+        """
+        The call has taken all the time that it had.
+        """
+        self._refuse(Reason.DEADLINE_EXCEEDED)
 
     def _begin_upgrade(self) -> None:
         fault = websocket.check_handshake(self._head)
@@ -187,7 +240,10 @@ class Exchange:
         endpoint = self._service.balancer.pick() if tried is None else self._service.balancer.pick(tried)
         if endpoint is None:
             self._refuse(otherwise)
-            return
+        else:
+            self._take(endpoint)
+
+    def _take(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         endpoint.inflight += 1
         pool = endpoint.pool
@@ -218,7 +274,9 @@ class Exchange:
         self._attempts += 1
         self._connection = connection
         stream = self._stream
-        request = request_head(
+        fields = self._head.fields
+        write = packed_head if connection.multiplexed else request_head
+        request = write(
             self._head,
             self._target,
             self._request_id,
@@ -229,17 +287,31 @@ class Exchange:
             self._context.forwarding,
             b"" if self._identity is None else self._identity.lines,
         )
+        if connection.multiplexed and self.deadline != NEVER:
+            request += packed_timeout(self.deadline - monotonic())
         if self._upgrade:
             connection.exclusive = True
             request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
         head_only = self._head.method == b"HEAD"
-        connection.begin(self, request, head_only, not self._request_complete, self._settings.timeouts)
-        if self._held is not None:
-            held, self._held = self._held, None
-            for piece in held:
+        bodied = fields.chunked or bool(fields.content_length)
+        connection.begin(self, request, head_only, bodied, self._settings.timeouts, fields.chunked)
+        if bodied:
+            self._continue_body(connection)
+        elif not connection.multiplexed:
+            self._whole = False
+
+    def _continue_body(self, connection: UpstreamConnection) -> None:
+        # Sends what is here of the body, and lets the rest come.
+        pieces = self._pieces
+        if not connection.multiplexed:
+            self._forget_body()
+        if pieces is not None:
+            for piece in pieces:
                 connection.send_body(piece)
         if self._request_complete:
+            connection.request_sent(self._trailers)
             return
+        stream = self._stream
         # The instance may have begun to read slowly with what was held, or before that.
         if connection.request_paused:
             stream.pause_body()
@@ -261,7 +333,7 @@ class Exchange:
 
     # The request's body: siger.http.stream.Exchange.
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: bytes, end: bool = False) -> None:
         """
         Pass on some of the body, or of a tunnel's bytes.
         """
@@ -269,27 +341,35 @@ class Exchange:
         if self._bytes_in > self._settings.max_body and not self._upgrade:
             self._refuse(Reason.BODY_TOO_LARGE)
             return
-        if self._head.fields.chunked:
-            data = encode_chunk(data)
-        self._send(data)
+        if end:
+            self._request_complete = True
+        connection = self._connection
+        if self._whole:
+            self._keep(data, connection is None)
+        if connection is not None:
+            connection.send_body(data, end)
 
-    def _send(self, data: bytes) -> None:
-        if self._connection is not None:
-            self._connection.send_body(data)
-        elif self._held is None:
-            self._held = [data]
+    def _keep(self, data: bytes, waiting: bool) -> None:
+        # What could not be sent yet, or may have to be sent again.
+        if self._pieces is None:
+            self._pieces = [data]
+        elif waiting or self._bytes_in <= _REPLAY_BYTES:
+            self._pieces.append(data)
         else:
-            self._held.append(data)
+            self._forget_body()
+
+    def _forget_body(self) -> None:
+        self._pieces = None
+        self._whole = False
 
     def body_finished(self, trailers: bytes) -> None:
         """
         The request is complete.
         """
         self._request_complete = True
-        if self._head.fields.chunked:
-            self._send(b"0\r\n%b\r\n" % trailers)
+        self._trailers = trailers
         if self._connection is not None:
-            self._connection.request_sent()
+            self._connection.request_sent(trailers)
 
     def body_failed(self, reason: Reason) -> None:
         """
@@ -366,17 +446,18 @@ class Exchange:
         self._first_byte = monotonic()
         self._status = head.status
         self._bytes_out = len(body)
+        self._forget_body()
         relay = head.relay
         if self._own_cors and head.owned and not CORS_FIELDS.isdisjoint(head.owned):
             relay = without(relay, CORS_FIELDS)
-        lines = b"%bX-Request-ID: %b\r\n" % (relay, self._request_id)
-        if not head.dated:
-            lines += date_line()
+        lines = relay if head.dated else relay + date_line()
         if complete:
             # The connection is back in its pool, or closed.
             self._connection = None
         self._stream.send_response(head.status, head.phrase, lines, head.length, body, complete)
         if complete:
+            if self._grpc:
+                self._note_status(head.relay)
             self._finish(None)
 
     def response_data(self, data: bytes) -> None:
@@ -392,7 +473,14 @@ class Exchange:
         """
         self._connection = None
         self._stream.end_response(trailers)
+        if self._grpc:
+            self._note_status(trailers)
         self._finish(None)
+
+    def _note_status(self, lines: bytes) -> None:
+        # A call whose response has no status failed, in a way that its HTTP status tells more or less.
+        status = status_in(lines)
+        self._grpc_status = status_of_http(self._status) if status < 0 else status
 
     def upstream_failed(self, reason: Reason, replayable: bool) -> None:
         """
@@ -403,6 +491,33 @@ class Exchange:
         if safe and self._attempts < _MAX_ATTEMPTS and self._head.method in _REPLAYABLE:
             assert self._pool is not None
             self._pool.wait(self, self._settings.timeouts.connect)
+        else:
+            self._refuse(reason)
+
+    def upstream_refused(self, reason: Reason) -> None:
+        """
+        The instance did nothing with the request: send it again, to another one if there is one.
+        """
+        self._connection = None
+        endpoint = self._endpoint
+        if self._attempts >= _MAX_REFUSALS or not self._whole or endpoint is None:
+            self._refuse(reason)
+            return
+        other = self._service.balancer.pick([endpoint])
+        if other is None:
+            self._await_connection()
+        else:
+            self._release()
+            self._take(other)
+
+    def upstream_reset(self, code: int) -> None:
+        """
+        The instance broke off the response, and this HTTP/2 error code says why.
+        """
+        self._connection = None
+        reason = Reason.UPSTREAM_TRUNCATED if self._status else Reason.UPSTREAM_RESET
+        if self._grpc:
+            self._end_call(reason, status_of_reset(code))
         else:
             self._refuse(reason)
 
@@ -424,6 +539,9 @@ class Exchange:
         # Ends the exchange with a problem document, or by breaking off what was begun.
         if self._done:
             return
+        if self._grpc:
+            self._end_call(reason, status_of_reason(reason))
+            return
         if self._status:
             self._finish(reason)
             self._stream.abort_response()
@@ -435,6 +553,21 @@ class Exchange:
         self._finish(reason)
         send_problem(self._stream, self._head.method, reason, self._request_id)
 
+    def _end_call(self, reason: Reason, status: int) -> None:
+        # Ends a call with a status, which can be said at any time: in trailers, once the response has begun.
+        self._grpc_status = status
+        begun = self._status
+        self._status = begun or 200
+        self._first_byte = self._first_byte or monotonic()
+        self._finish(reason)
+        stream = self._stream
+        stream.reason = reason
+        lines = grpc_error(reason, status=status)
+        if begun:
+            stream.end_response(lines)
+        else:
+            send_grpc_error(stream, lines, reason)
+
     def _release(self) -> None:
         endpoint, self._endpoint = self._endpoint, None
         if endpoint is not None:
@@ -444,6 +577,8 @@ class Exchange:
         if self._done:
             return
         self._done = True
+        if self.deadline != NEVER and self._context.deadlines is not None:
+            self._context.deadlines.discard(self)
         if self._vigil is not None and self._context.vigils is not None:
             self._context.vigils.end(self._vigil)
         connection, self._connection = self._connection, None
@@ -451,6 +586,7 @@ class Exchange:
             connection.abort()
         elif self._pool is not None and reason is not None:
             self._pool.cancel(self)
+        self._pieces = None
         endpoint = self._endpoint
         instance = b"" if endpoint is None else endpoint.label
         self._release()
@@ -474,4 +610,7 @@ class Exchange:
             instance,
             self._attempts,
             b"" if self._identity is None else self._identity.logged,
+            self._head.version,
+            self._grpc_status if self._grpc_status >= 0 or not self._grpc else CANCELLED,
+            self._calls,
         )

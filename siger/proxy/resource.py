@@ -104,8 +104,10 @@ class _RequestStream:
         self._reading = False
         self.peer = request.getClientAddress().host.encode("ascii")
         self.secure = request.isSecure()
+        self.version = 11
         self.reason: Reason | None = None
-        self.added = b""
+        self.request_id = self.added = b""
+        self.grpc = False
         request.notifyFinish().addErrback(self._client_gone)
 
     def run(self, exchange: Exchange | None) -> None:
@@ -176,7 +178,7 @@ class _RequestStream:
             return
         request = self._request
         request.setResponseCode(status, phrase)
-        for line in (lines + self.added).split(b"\r\n"):
+        for line in (b"%bX-Request-ID: %b\r\n%b" % (lines, self.request_id, self.added)).split(b"\r\n"):
             name, _, value = line.partition(b":")
             if name:
                 request.responseHeaders.addRawHeader(name, value.strip(b" \t"))

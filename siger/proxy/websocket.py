@@ -28,7 +28,7 @@ def is_handshake(head: RequestHead) -> bool:
     """
     Whether this request asks for a WebSocket. Any other upgrade is ignored, as every server may (RFC 9110 section 7.8).
     """
-    return head.fields.upgrade == b"websocket" and head.method == b"GET" and head.minor == 1
+    return head.fields.upgrade == b"websocket" and head.method == b"GET" and head.version == 11
 
 
 def check_handshake(head: RequestHead) -> Reason | None:

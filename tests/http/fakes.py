@@ -30,8 +30,11 @@ class FakeStream:
     def __init__(self, peer: bytes = b"192.0.2.7", secure: bool = False) -> None:
         self.peer = peer
         self.secure = secure
+        self.version = 11
         self.reason: Reason | None = None
+        self.request_id = b""
         self.added = b""
+        self.grpc = False
         self.events: list[str] = []
         self.interim: list[tuple[int, bytes]] = []
         self.status: int | None = None
@@ -108,7 +111,7 @@ class FakeStream:
         """
         The response's fields by lower-case name.
         """
-        found: dict[str, list[str]] = {}
+        found: dict[str, list[str]] = {"x-request-id": [self.request_id.decode("ascii")]} if self.request_id else {}
         for line in self.lines.decode("latin-1").split("\r\n")[:-1]:
             name, _, value = line.partition(": ")
             found.setdefault(name.lower(), []).append(value)
@@ -148,7 +151,7 @@ class FakeExchange:
         self.answered = True
         self.stream.send_response(status, b"OK", b"", length, body, False)
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: bytes, end: bool = False) -> None:
         """
         Keep some of the body.
         """

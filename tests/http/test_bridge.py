@@ -125,6 +125,7 @@ class BridgeTestCase(SynchronousTestCase):
         self.app = Klein()
         self.requests: list[Any] = []
         self.stream = FakeStream()
+        self.stream.request_id = ID
         self.log = RecordingLog()
         self.observer = Observer(self.log)  # type: ignore[arg-type]
 
@@ -1094,7 +1095,7 @@ class ObservationTests(BridgeTestCase):
         self.assertEqual((len(self.log.entries), self.observer.in_flight), (1, 0))
         names = ("route", "method", "path", "status", "reason", "start", "first_byte", "now", "bytes_in", "bytes_out")
         route, *rest = self.log.entries[0]
-        self.assertEqual(rest[9:], [ID, b"192.0.2.7", None, b"", 0, b""])
+        self.assertEqual(rest[9:], [ID, b"192.0.2.7", None, b"", 0, b"", 11, -1])
         return dict(zip(names, (route.template, *rest), strict=False))
 
     def test_complete(self) -> None:

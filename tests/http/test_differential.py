@@ -63,7 +63,7 @@ class Taken:
     body: bytes = b""
     trailers: bytes = b""
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: bytes, end: bool = False) -> None:
         self.body += data
 
     def body_finished(self, trailers: bytes) -> None:

@@ -100,6 +100,7 @@ class ProblemTests(SynchronousTestCase):
         A request's response.
         """
         stream = FakeStream()
+        stream.request_id = ID
         parser = RequestParser()
         head = parser.head(b"%b %b HTTP/1.1" % (method, path), parser.fields(b"Host: gw.test"))
         application = LocalApplication(

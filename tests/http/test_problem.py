@@ -86,61 +86,42 @@ class LinesTests(SynchronousTestCase):
 
     def test_common(self) -> None:
         """
-        Every problem is typed, unsniffable, uncacheable and carries the request id.
+        Every problem is typed, unsniffable and uncacheable.
         """
         for reason in Reason:
-            lines = lines_of(problem_lines(reason, ID))
+            lines = lines_of(problem_lines(reason))
             self.assertEqual(lines["Content-Type"], "application/problem+json")
             self.assertEqual(lines["X-Content-Type-Options"], "nosniff")
             self.assertEqual(lines["Cache-Control"], "no-store")
-            self.assertEqual(lines["X-Request-ID"], ID.decode("ascii"))
 
     def test_proxy_status(self) -> None:
         """
         The error type of RFC 9209 is named where one fits, and the field is left out where none does.
         """
         self.assertEqual(
-            lines_of(problem_lines(Reason.UPSTREAM_REFUSED, ID))["Proxy-Status"], "siger; error=connection_refused"
+            lines_of(problem_lines(Reason.UPSTREAM_REFUSED))["Proxy-Status"], "siger; error=connection_refused"
         )
-        self.assertNotIn("Proxy-Status", lines_of(problem_lines(Reason.DRAINING, ID)))
+        self.assertNotIn("Proxy-Status", lines_of(problem_lines(Reason.DRAINING)))
 
     def test_retry_after(self) -> None:
         """
         A 503 says when to come back; a 502 does not.
         """
-        self.assertEqual(lines_of(problem_lines(Reason.NO_INSTANCE, ID))["Retry-After"], "1")
-        self.assertEqual(lines_of(problem_lines(Reason.DRAINING, ID, retry_after=30))["Retry-After"], "30")
-        self.assertNotIn("Retry-After", lines_of(problem_lines(Reason.UPSTREAM_RESET, ID)))
+        self.assertEqual(lines_of(problem_lines(Reason.NO_INSTANCE))["Retry-After"], "1")
+        self.assertEqual(lines_of(problem_lines(Reason.DRAINING, retry_after=30))["Retry-After"], "30")
+        self.assertNotIn("Retry-After", lines_of(problem_lines(Reason.UPSTREAM_RESET)))
 
     def test_allow(self) -> None:
         """
         A 405 lists the methods it is given.
         """
-        self.assertEqual(
-            lines_of(problem_lines(Reason.METHOD_NOT_ALLOWED, ID, allow=b"GET, HEAD"))["Allow"], "GET, HEAD"
-        )
+        self.assertEqual(lines_of(problem_lines(Reason.METHOD_NOT_ALLOWED, allow=b"GET, HEAD"))["Allow"], "GET, HEAD")
 
     def test_upgrade_required(self) -> None:
         """
         A 426 says which version of WebSocket is spoken (RFC 6455 section 4.4).
         """
-        self.assertEqual(lines_of(problem_lines(Reason.UPGRADE_REQUIRED, ID))["Sec-WebSocket-Version"], "13")
-
-    @given(binary(max_size=200))
-    def test_request_id_cannot_break_a_line(self, request_id: bytes) -> None:
-        """
-        A request id that is not well-formed is left out, so the field lines stay what they are.
-        """
-        lines = lines_of(problem_lines(Reason.NO_ROUTE, request_id))
-        self.assertEqual(lines.get("X-Request-ID", request_id.decode("latin-1")), request_id.decode("latin-1"))
-        self.assertLessEqual(set(lines), {*lines_of(problem_lines(Reason.NO_ROUTE, ID))})
-
-    def test_empty_request_id(self) -> None:
-        """
-        Without a request id there is no field for it.
-        """
-        self.assertNotIn("X-Request-ID", lines_of(problem_lines(Reason.NO_ROUTE, b"")))
-        self.assertNotIn("X-Request-ID", lines_of(problem_lines(Reason.NO_ROUTE, b"a\n")))
+        self.assertEqual(lines_of(problem_lines(Reason.UPGRADE_REQUIRED))["Sec-WebSocket-Version"], "13")
 
 
 class SendTests(SynchronousTestCase):
@@ -159,7 +140,7 @@ class SendTests(SynchronousTestCase):
         self.assertEqual(stream.body, body)
         date, _, rest = stream.lines.partition(b"\r\n")
         self.assertRegex(date, rb"\ADate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z")
-        self.assertEqual(rest, problem_lines(Reason.NO_ROUTE, ID) + b"Vary: Origin\r\n")
+        self.assertEqual(rest, problem_lines(Reason.NO_ROUTE) + b"Vary: Origin\r\n")
         self.assertTrue(stream.ended)
         self.assertEqual(sent, len(body))
 

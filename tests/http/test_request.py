@@ -50,8 +50,8 @@ class RequestLineTests(_RefusalMixin, SynchronousTestCase):
         """
         head = parse(b"GET /services/echo/x?y=1 HTTP/1.1", b"Host: a.test")
         self.assertEqual(
-            (head.method, head.path, head.query, head.minor, head.host),
-            (b"GET", b"/services/echo/x", b"?y=1", 1, b"a.test"),
+            (head.method, head.path, head.query, head.version, head.host),
+            (b"GET", b"/services/echo/x", b"?y=1", 11, b"a.test"),
         )
 
     def test_repr(self) -> None:
@@ -114,7 +114,7 @@ class RequestLineTests(_RefusalMixin, SynchronousTestCase):
         HTTP/1.0 is spoken, without a host if need be: A25.
         """
         head = parse(b"GET / HTTP/1.0")
-        self.assertEqual((head.minor, head.host), (0, b""))
+        self.assertEqual((head.version, head.host), (10, b""))
 
     def test_versions_not_spoken(self) -> None:
         """

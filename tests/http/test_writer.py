@@ -30,15 +30,15 @@ class ResponseWriterTests(SynchronousTestCase):
         """
         What one response was like says nothing about the next.
         """
-        self.writer.begin(1, True)
+        self.writer.begin(11, True)
         self.writer.head(200, b"OK", b"", None, b"dropped", False, False)
         self.writer.last(b"")
-        self.writer.begin(1, False)
+        self.writer.begin(11, False)
         self.writer.head(200, b"OK", b"", None, b"abc", False, False)
         self.writer.last(b"X-A: b\r\n")
-        self.writer.begin(1, False)
+        self.writer.begin(11, False)
         self.writer.head(204, b"No Content", b"", None, b"", True, False)
-        self.writer.begin(1, False)
+        self.writer.begin(11, False)
         self.writer.head(200, b"OK", b"", None, b"def", True, True)
         responses = read_responses(self.transport.written, "HEAD GET GET GET")
         self.assertEqual([response.body for response in responses], [b"", b"abc", b"", b"def"])
@@ -49,7 +49,7 @@ class ResponseWriterTests(SynchronousTestCase):
         """
         Once a head was written, or must not be any more, nothing goes before it.
         """
-        self.writer.begin(1, False)
+        self.writer.begin(11, False)
         self.assertFalse(self.writer.responded)
         self.writer.interim(103, b"")
         self.writer.stop()
@@ -61,7 +61,7 @@ class ResponseWriterTests(SynchronousTestCase):
         """
         After a 101 bytes go out as they are.
         """
-        self.writer.begin(1, False)
+        self.writer.begin(11, False)
         self.writer.switch(b"Upgrade: websocket\r\n")
         self.writer.body(b"\0")
         self.writer.last(b"")
@@ -71,9 +71,13 @@ class ResponseWriterTests(SynchronousTestCase):
         """
         Only a response without length to a client of HTTP/1.0 is delimited by the connection's end.
         """
-        for minor, length, end, delimited in ((1, None, False, False), (0, 5, False, False), (0, None, False, True)):
+        for version, length, end, delimited in (
+            (11, None, False, False),
+            (10, 5, False, False),
+            (10, None, False, True),
+        ):
             writer = ResponseWriter(self.transport)
-            writer.begin(minor, False)
+            writer.begin(version, False)
             writer.head(200, b"OK", b"", length, b"", end, True)
             self.assertEqual(writer.delimited_by_close, delimited)
 
@@ -91,7 +95,7 @@ class ResponseWriterTests(SynchronousTestCase):
         """
         transport = FakeTransport()
         writer = ResponseWriter(transport)
-        writer.begin(1, head_only)
+        writer.begin(11, head_only)
         body = b"".join(pieces)
         first = pieces.pop(0) if early and pieces else b""
         writer.head(status, b"OK", b"X-A: b\r\n", len(body) if known else None, first, False, False)

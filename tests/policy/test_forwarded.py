@@ -514,9 +514,9 @@ class ViaTests(SynchronousTestCase):
         """
         Row D8: this gateway is named after those before it, with the version it was spoken to in.
         """
-        self.assertEqual(via_line({}, 1), b"Via: 1.1 siger\r\n")
-        self.assertEqual(via_line({}, 0), b"Via: 1.0 siger\r\n")
-        self.assertEqual(via_line({b"via": b"1.0 a, 2 b (c)"}, 1), b"Via: 1.0 a, 2 b (c), 1.1 siger\r\n")
+        self.assertEqual(via_line({}, 11), b"Via: 1.1 siger\r\n")
+        self.assertEqual(via_line({}, 10), b"Via: 1.0 siger\r\n")
+        self.assertEqual(via_line({b"via": b"1.0 a, 2 b (c)"}, 11), b"Via: 1.0 a, 2 b (c), 1.1 siger\r\n")
 
     def test_loop(self) -> None:
         """

@@ -79,6 +79,7 @@ class Asked:
             method + b" /services/echo/x HTTP/1.1", parser.fields(b"\r\n".join((b"Host: a.test", *lines)))
         )
         self.stream = stream or FakeStream()
+        self.stream.request_id = ID
         self.body_open = bool(head.fields.chunked or head.fields.content_length)
         self.made = Exchange(
             world.context,

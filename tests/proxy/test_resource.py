@@ -33,7 +33,7 @@ class FakeExchange:
     def __init__(self) -> None:
         self.told: list[object] = []
 
-    def body_received(self, data: bytes) -> None:
+    def body_received(self, data: bytes, end: bool = False) -> None:
         """
         Some body came.
         """

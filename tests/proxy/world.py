@@ -66,7 +66,7 @@ class Record:
         self.start, self.first_byte, self.now = entry[5:8]
         self.bytes_in, self.bytes_out, self.request_id, self.client = entry[8:12]
         self.service = None if entry[12] is None else entry[12].name
-        self.instance, self.attempts, self.user = entry[13:]
+        self.instance, self.attempts, self.user, self.version, self.grpc = entry[13:]
 
 
 class World:
