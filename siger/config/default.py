@@ -23,6 +23,15 @@ _TEXT = """\
 # Where to accept connections: ":8080" on every interface, or "127.0.0.1:8080", or "[::1]:8080".
 port: ":8080"
 
+# Where to accept connections over TLS besides, and the certificates for that, those of their issuers behind them in the
+# same file. Which one a client gets is decided by the names in them; the first is for all other names. New files are
+# used without a restart.
+# tls:
+#   port: ":8443"
+#   certificates:
+#     - {certificate: example.com.pem, key: example.com.key}
+#   min_version: "1.2"              # or 1.3
+
 # Whether clients may speak HTTP/2, as those of gRPC must: without TLS they begin with it, on the same port.
 http2: true
 
@@ -163,6 +172,9 @@ service_defaults:
   # What instances speak: http1, h2c (HTTP/2 without TLS), h2 (with TLS), or https (HTTP/1.1 with TLS). Left out: h2c
   # where a route for gRPC leads, or else http1. An instance in Consul can say otherwise, as meta protocol or as a tag.
   # protocol: http1
+  # With h2 and https: who must have signed their certificates, if not one of those that the system trusts; the name in
+  # these, if not the address of the instance; and the gateway's own certificate, if instances ask for one.
+  # tls: {ca: ca.pem, server_name: backend.internal, verify: true, certificate: gateway.pem, key: gateway.key}
   # How many seconds an instance may take to accept a connection, to begin its response, and between two pieces of data;
   # and how many a whole gRPC call may take, whatever its client says. 0 is no limit.
   timeouts: {connect: 3, response: 60, idle: 60, deadline: 0}

@@ -12,7 +12,17 @@ from typing import Any
 import attrs
 import yaml
 
-from siger.config.settings import Address, IssuerSettings, PublicKey, RouteSettings, SeedUser, Settings
+from siger.config.settings import (
+    Address,
+    IssuerSettings,
+    PublicKey,
+    RouteSettings,
+    SeedUser,
+    ServiceSettings,
+    Settings,
+    UpstreamTLSSettings,
+)
+from siger.config.tls import OVER_TLS
 
 __all__ = ["REDACTED", "effective"]
 
@@ -21,7 +31,7 @@ REDACTED = "(redacted)"
 _SECRETS = ("jwt_secret", "token", "secret", "password")
 _DERIVED = ("listen", "name", "warnings")
 _UNSAID = ("", ())
-_TERSE = (RouteSettings, IssuerSettings, PublicKey, SeedUser)
+_TERSE = (RouteSettings, IssuerSettings, PublicKey, SeedUser, UpstreamTLSSettings)
 _KEPT = ("rate_limit", "default_role")
 _EXACT = Context(prec=60)
 
@@ -53,6 +63,8 @@ def effective(settings: Settings) -> str:
     """
     tree = {"port": str(settings.listen), "consul_address": "", **_fields(settings)}
     tree["cors"] = tree.get("cors", "off")
+    if settings.tls is not None:
+        tree["tls"] = {"port": str(settings.tls.listen), **tree["tls"]}
     tree["service_defaults"].pop("instances")
     return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
@@ -77,6 +89,8 @@ def _is_unsaid(value: Any, key: str, field: Any) -> bool:
     """
     if field is None:
         return key != "health"
+    if key == "tls" and isinstance(value, ServiceSettings) and value.name:
+        return value.protocol not in OVER_TLS
     return field in _UNSAID and (key == "protocol" or (isinstance(value, _TERSE) and key not in _KEPT))
 
 

@@ -28,6 +28,7 @@ from siger.config.services import service_defaults, services
 from siger.config.settings import Limits, Settings
 from siger.config.shared import SECONDS
 from siger.config.signing import jwt_keys, jwt_secret
+from siger.config.tls import tls, unverified
 
 __all__ = ["gateway"]
 
@@ -58,7 +59,7 @@ def gateway(value: Value) -> Settings:
     section = Section(value)
     found = _people(section, _sections(section, _scalars(section, Settings())))
     section.finish()
-    return evolve(found, warnings=_sample_warnings(section, found))
+    return evolve(found, warnings=(*_sample_warnings(section, found), *_tls_warnings(found)))
 
 
 def _scalars(section: Section, base: Settings) -> Settings:
@@ -99,6 +100,7 @@ def _sections(section: Section, base: Settings) -> Settings:
         nats=take("nats", nats(base.nats_address), base.nats),
         jobs=take("jobs", jobs, base.jobs),
         limits=take("limits", _limits, base.limits),
+        tls=take("tls", off_or(tls(base.listen), None), base.tls),
         service_defaults=defaults,
         services=take("services", services(defaults), base.services),
     )
@@ -164,6 +166,11 @@ def _sample_warnings(section: Section, found: Settings) -> tuple[str, ...]:
         return ()
     message = SAMPLE_UNUSED if found.jwt_keys else SAMPLE_WARNING
     return (f"{value.node.origin}: {value.path}: {message}",)
+
+
+def _tls_warnings(found: Settings) -> tuple[str, ...]:
+    own = () if found.tls is None else found.tls.warnings
+    return (*own, *unverified(found.services.values()))
 
 
 def _log_level(value: Value) -> str:

@@ -18,6 +18,7 @@ from siger.config.roles import auth
 from siger.config.section import Decoder, InvalidError, Section, Value
 from siger.config.settings import InstanceSettings, ServiceSettings, Settings
 from siger.config.shared import service_name, timeouts
+from siger.config.tls import OVER_TLS, upstream_tls
 
 __all__ = ["MAX_BODY", "service_defaults", "services"]
 
@@ -56,6 +57,8 @@ def _service(name: str, value: Value, defaults: ServiceSettings) -> ServiceSetti
     instances = section.take("instances", _instances, ())
     found = evolve(_common(section, base), instances=instances)
     section.finish()
+    if "tls" in section and found.protocol not in OVER_TLS:
+        section.at("tls").report("is for services whose protocol is h2 or https, which this one does not say")
     return found
 
 
@@ -81,6 +84,7 @@ def _common(section: Section, base: ServiceSettings) -> ServiceSettings:
         websocket=take("websocket", boolean, base.websocket),
         forward_authorization=take("forward_authorization", boolean, base.forward_authorization),
         health=take("health", health, base.health),
+        tls=take("tls", upstream_tls(base.tls), base.tls),
     )
 
 

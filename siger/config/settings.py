@@ -19,6 +19,7 @@ from attrs import evolve, field, frozen
 __all__ = [
     "Address",
     "Auth",
+    "CertificateFiles",
     "ConsulSettings",
     "Cors",
     "HealthCheck",
@@ -39,7 +40,9 @@ __all__ = [
     "SeedUser",
     "ServiceSettings",
     "Settings",
+    "TLSSettings",
     "Timeouts",
+    "UpstreamTLSSettings",
 ]
 
 Network = IPv4Network | IPv6Network
@@ -85,6 +88,53 @@ class Address:
 
     def __str__(self) -> str:
         return _join(self.host, self.port)
+
+
+@frozen
+class CertificateFiles:
+    """
+    A certificate, with those of its issuers behind it, and its private key.
+
+    @ivar certificate: the path of the one file; C{key} is that of the other. They may be the same.
+    """
+
+    certificate: str
+    key: str
+
+
+@frozen
+class TLSSettings:
+    """
+    Where clients connect over TLS, and how.
+
+    @ivar listen: where to accept connections (key C{port}).
+    @ivar certificates: at least one; the first is for whoever asks for a name that none of them has.
+    @ivar min_version: C{1.2} or C{1.3}.
+    @ivar warnings: what the operator should read about the files.
+    """
+
+    listen: Listen = Listen("", 8443)
+    certificates: tuple[CertificateFiles, ...] = ()
+    min_version: str = "1.2"
+    warnings: tuple[str, ...] = ()
+
+
+@frozen
+class UpstreamTLSSettings:
+    """
+    How instances are connected to over TLS.
+
+    @ivar ca: the path of a file with the authorities that are trusted, or C{""} for those of the system.
+    @ivar server_name: the name that certificates must have; C{""} for the address of each instance.
+    @ivar verify: whether certificates are verified at all.
+    @ivar certificate: the path of the certificate that instances see; C{""} for none. C{key} is that of its key.
+    """
+
+    ca: str = ""
+    server_name: str = ""
+    verify: bool = True
+    certificate: str = ""
+    key: str = ""
 
 
 @frozen
@@ -367,6 +417,7 @@ class ServiceSettings:
         not ask for a token itself.
     @ivar rate_limit: its own limits, none of them for no limit; C{None}: those of the gateway.
     @ivar cors: its own rules; C{None}: those of the gateway.
+    @ivar tls: how they are connected to where C{protocol} is C{h2} or C{https}.
     @ivar health: how its instances are asked whether they are well; C{None}: they are not.
     """
 
@@ -387,6 +438,7 @@ class ServiceSettings:
     websocket: bool = True
     forward_authorization: bool | None = None
     health: HealthCheck | None = None
+    tls: UpstreamTLSSettings = UpstreamTLSSettings()
 
 
 @frozen
@@ -481,6 +533,7 @@ class Settings:
     @ivar issuers: whose tokens are believed besides the gateway's own.
     @ivar roles: the roles that there are.
     @ivar registration: who may create accounts: C{open}, C{admin} or C{closed}.
+    @ivar tls: C{None} where clients connect without TLS only.
     @ivar warnings: what the operator should read in the log at start.
     """
 
@@ -511,6 +564,7 @@ class Settings:
     services: Mapping[str, ServiceSettings] = field(factory=dict, hash=False)
     routes: tuple[RouteSettings, ...] = ()
     limits: Limits = Limits()
+    tls: TLSSettings | None = None
     warnings: tuple[str, ...] = ()
 
     def service(self, name: str) -> ServiceSettings:

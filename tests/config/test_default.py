@@ -16,6 +16,7 @@ from siger.config.default import default_text, write_default
 from siger.config.load import ConfigErrors, load
 from siger.config.settings import (
     Address,
+    CertificateFiles,
     ConsulSettings,
     Cors,
     HealthCheck,
@@ -30,8 +31,11 @@ from siger.config.settings import (
     SeedUser,
     ServiceSettings,
     Settings,
+    TLSSettings,
+    UpstreamTLSSettings,
 )
 from tests.config.public_key_texts import EC_KEY
+from tests.tls.certificates import Authority
 
 
 def uncommented(text: str) -> str:
@@ -39,8 +43,8 @@ def uncommented(text: str) -> str:
     The default file on one machine alone, with all that is commented out put to use.
     """
     head, services, tail = text.partition("\nservices: {}\n")
-    head = re.sub(r"^# ((?:jwt_keys|issuers|cors|seed_users):|  )", r"\1", head, flags=re.MULTILINE)
-    head = re.sub(r"^  # ((?:forward_authorization|rate_limit|cors|protocol): )", r"  \1", head, flags=re.MULTILINE)
+    head = re.sub(r"^# ((?:jwt_keys|issuers|cors|seed_users|tls):|  )", r"\1", head, flags=re.MULTILINE)
+    head = re.sub(r"^  # ((?:forward_authorization|rate_limit|cors|protocol|tls): )", r"  \1", head, flags=re.MULTILINE)
     tail = re.sub(r"^#(  )", r"\1", tail.replace("routes: []", "routes:"), flags=re.MULTILINE)
     return head.replace('port: ":8080"', "port: 127.0.0.1:8080") + services.replace(" {}", "") + tail
 
@@ -53,6 +57,7 @@ class DefaultTextTests(SynchronousTestCase):
     SECTIONS = (
         *(Settings, ConsulSettings, ServiceSettings, Limits, RateLimit, Cors, NatsSettings),
         *(JwtKey, IssuerSettings, PublicKey, SeedUser, JobsSettings, JobQuotas, HealthCheck),
+        *(TLSSettings, CertificateFiles, UpstreamTLSSettings),
     )
 
     def load(self, text: str) -> Settings:
@@ -98,7 +103,13 @@ class DefaultTextTests(SynchronousTestCase):
         """
         key = Path(self.mktemp())
         key.write_text(EC_KEY)
-        found = self.load(uncommented(default_text()).replace("keys/build-server.pem", str(key)))
+        pair = Authority().issue("example.com").write(Path(self.mktemp()))
+        text = uncommented(default_text()).replace("keys/build-server.pem", str(key))
+        for name in ("example.com.pem", "ca.pem", "gateway.pem"):
+            text = text.replace(f" {name}", f" {pair.certificate}")
+        for name in ("example.com.key", "gateway.key"):
+            text = text.replace(f" {name}", f" {pair.key}")
+        found = self.load(text)
         self.assertEqual((2, 3), (len(found.services["echo"].instances), len(found.routes)))
         self.assertEqual(("h2c", HealthCheck()), (found.services["trainer"].protocol, found.services["trainer"].health))
         self.assertEqual((2, 2, 1), (len(found.jwt_keys), len(found.issuers), len(found.seed_users)))
@@ -108,6 +119,10 @@ class DefaultTextTests(SynchronousTestCase):
         assert found.cors is not None
         self.assertEqual((Cors().expose, Cors().headers), (found.cors.expose, found.cors.headers))
         self.assertTrue(found.cors.credentials)
+        assert found.tls is not None
+        self.assertEqual(TLSSettings(certificates=(pair,)), found.tls)
+        expected = UpstreamTLSSettings(pair.certificate, "backend.internal", True, pair.certificate, pair.key)
+        self.assertEqual(expected, found.service_defaults.tls)
 
     def test_seeds_stay_private(self) -> None:
         """

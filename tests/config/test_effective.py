@@ -102,7 +102,7 @@ class EffectiveTests(SynchronousTestCase):
         Every key of the file is there, and no other.
         """
         tree = yaml.safe_load(effective(loaded(FULL)))
-        expected = set(attrs.fields_dict(Settings)) - {"listen", "warnings"} | {"port"}
+        expected = set(attrs.fields_dict(Settings)) - {"listen", "warnings", "tls"} | {"port"}
         self.assertEqual(expected, set(tree))
         self.assertNotIn("name", tree["services"]["on"])
 
