@@ -101,6 +101,8 @@ def _instance(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "address": endpoint.label.decode("ascii"),
         "state": "available" if endpoint.weight else "draining",
+        "protocol": endpoint.protocol,
+        "health": endpoint.health,
         "weight": endpoint.weight,
         "in_flight": endpoint.inflight,
         "connections": 0 if pool is None else getattr(pool, "active", 0) + getattr(pool, "idle", 0),

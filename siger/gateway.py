@@ -107,7 +107,7 @@ class Gateway(TwistedService):
             self.catalogue.services,
             RouteTable(self.settings.routes),
             context,
-            Destinations(self._book, self._observer, OWN_ROUTES),
+            Destinations(self._book, self._observer, OWN_ROUTES, self.catalogue.grpc_services),
             own,
             own.template,
             self._accounts.authenticate,

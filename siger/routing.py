@@ -2,7 +2,8 @@
 Which service a request is for: C{/services/{name}/*} always, and the configured routes.
 
 Routes are compared most specific first: an exact host before any host, a longer path before a shorter one, named
-methods before all of them. The table is built once; a lookup allocates nothing but the answer.
+methods before all of them. A route for a gRPC service takes its calls, C{POST /package.v1.Service/Method}, and nothing
+else. The table is built once; a lookup allocates nothing but the answer.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = ["SERVICES_PREFIX", "SERVICES_TEMPLATE", "Route", "RouteTable"]
 
 SERVICES_PREFIX: Final = b"/services/"
 SERVICES_TEMPLATE: Final = "/services/{serviceName}/*"
+_CALLS: Final = frozenset((b"POST",))
 
 
 @frozen(eq=False)
@@ -31,6 +33,7 @@ class Route:
     @ivar service: the service's name.
     @ivar host: in lower case; begins with a dot for everything below a domain; C{b""} for any.
     @ivar methods: empty for all.
+    @ivar grpc: whether it takes the calls of a gRPC service.
     """
 
     settings: RouteSettings
@@ -38,6 +41,7 @@ class Route:
     service: bytes
     host: bytes
     methods: frozenset[bytes]
+    grpc: bool
     _prefix: re.Pattern[bytes]
     _strip: bytes
     _rewrite: bytes
@@ -69,10 +73,14 @@ class Route:
         Its place among all routes: exact hosts, then domains, then any; more segments first, then fewer placeholders,
         then longer paths; named methods before all methods.
         """
-        path = self.settings.path
+        path = _covered(self.settings)
         segments = len([segment for segment in path.split("/") if segment])
         wild = self.host.startswith(b".")
         return (not self.host, wild, -segments, path.count("{"), -len(path) - len(self.host), not self.methods)
+
+
+def _covered(settings: RouteSettings) -> str:
+    return f"/{settings.grpc}/{{method}}" if settings.grpc else settings.path
 
 
 def _prefix_pattern(path: str) -> re.Pattern[bytes]:
@@ -81,17 +89,24 @@ def _prefix_pattern(path: str) -> re.Pattern[bytes]:
     return re.compile("[^/]+".join(re.escape(piece) for piece in pieces).encode("ascii") + rb"(?=/|\Z)")
 
 
+def _call_pattern(service: str) -> re.Pattern[bytes]:
+    # A service and a method, exactly: there is nothing below a method.
+    return re.compile(b"/%b/[^/]+\\Z" % re.escape(service).encode("ascii"))
+
+
 def make_route(settings: RouteSettings) -> Route:
     """
     Prepare a configured route for lookups.
     """
+    covered = _covered(settings)
     return Route(
         settings=settings,
-        template=settings.host + settings.path.rstrip("/") + "/*",
+        template=settings.host + (covered if settings.grpc else covered.rstrip("/") + "/*"),
         service=settings.service.encode("ascii"),
         host=settings.host.removeprefix("*").encode("ascii"),
-        methods=frozenset(method.encode("ascii") for method in settings.methods),
-        prefix=_prefix_pattern(settings.path),
+        methods=_CALLS if settings.grpc else frozenset(method.encode("ascii") for method in settings.methods),
+        grpc=bool(settings.grpc),
+        prefix=_call_pattern(settings.grpc) if settings.grpc else _prefix_pattern(settings.path),
         strip=settings.strip.rstrip("/").encode("ascii"),
         rewrite=settings.rewrite.rstrip("/").encode("ascii"),
     )

@@ -9,6 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from siger import __version__
+from siger.balancing.health import UP
 from siger.proxy.pool import Pool
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def expose(
     metrics.counter(errors, about, lambda: float(factory.unannounced))
     metrics.gauge("siger_services", "Services in the catalogue", lambda: float(len(catalogue.services)))
     metrics.gauge("siger_service_instances", "Instances of a service", lambda: _instances(catalogue))
+    healthy = "siger_service_healthy_instances"
+    metrics.gauge(healthy, "Instances of a service that are well", lambda: _healthy(catalogue))
     metrics.gauge("siger_service_in_flight_requests", "Requests at a service", lambda: _in_flight(catalogue))
     metrics.gauge("siger_upstream_connections", "Connections to instances", lambda: _connections(catalogue))
     if access_log is not None:
@@ -91,6 +94,13 @@ def _decisions(book: RuleBook) -> Reading:
 
 def _instances(catalogue: Catalogue) -> Reading:
     return [({"service": service.name}, float(len(service.endpoints))) for service in catalogue.services.values()]
+
+
+def _healthy(catalogue: Catalogue) -> Reading:
+    return [
+        ({"service": service.name}, float(sum(endpoint.health == UP for endpoint in service.endpoints)))
+        for service in catalogue.services.values()
+    ]
 
 
 def _in_flight(catalogue: Catalogue) -> Reading:

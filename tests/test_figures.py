@@ -54,8 +54,8 @@ class FiguresTests(SynchronousTestCase):
         )
         self.assertEqual(
             [
-                (each["address"], each["state"], each["weight"], each["in_flight"])
+                (each["address"], each["state"], each["protocol"], each["health"], each["weight"], each["in_flight"])
                 for each in named["echo"]["instances"]
             ],
-            [("10.0.0.1:9001", "available", 2, 3), ("10.0.0.2:9001", "draining", 0, 0)],
+            [("10.0.0.1:9001", "available", "http1", "up", 2, 3), ("10.0.0.2:9001", "draining", "http1", "up", 0, 0)],
         )

@@ -5,6 +5,7 @@ Tests for L{siger.frontdoor}.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from ipaddress import ip_network
 from typing import Any
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import RouteSettings, ServiceSettings, Settings, Timeouts
+from siger.balancing.service import Service
+from siger.config.settings import Cors, RateLimit, RouteSettings, ServiceSettings, Settings, Timeouts
 from siger.destinations import Destinations
 from siger.errors import Reason
 from siger.frontdoor import FrontDoor
@@ -82,12 +84,13 @@ class House:
         self.known: dict[bytes, Any] = {}
         self.verified: list[bytes] = []
         self.services = {b"echo": self.world.service}
+        self.announced: dict[bytes, Service] = {}
         self.book = RuleBook(gateway or Settings(rate_limit=()))
         self.door = FrontDoor(
             self.services,
             RouteTable(routes),
             self.world.context,
-            Destinations(self.book, self.world.context.observer, self.OWN),
+            Destinations(self.book, self.world.context.observer, self.OWN, self.announced),
             self.local,
             lambda path: path.decode("ascii") if path.decode("ascii") in self.OWN else None,
             self.authenticate,
@@ -315,6 +318,124 @@ class RoutesTests(_HouseMixin):
         self.assertEqual(house.knock(b"/v1", b"Content-Length: 4", method=b"POST").status, 413)
         house.services[b"echo"] = house.world.make_service("echo", ServiceSettings(name="echo", max_body=9), 1)
         self.assertIsNone(house.knock(b"/v1", b"Content-Length: 4", method=b"POST").status)
+
+
+class CallsTests(_HouseMixin):
+    """
+    Tests for the calls of gRPC services, by route or by announcement.
+    """
+
+    CALL = b"/a.v1.B/Do"
+    TEMPLATE = "/a.v1.B/{method}"
+    ASK = (b"Origin: https://a.test", b"Access-Control-Request-Method: POST")
+    CROSSING = Settings(rate_limit=(), cors=Cors(origins=("https://a.test",)))
+
+    def houses(self, **settings: Any) -> list[House]:
+        """
+        One with a route to a gRPC service, and one in which that is announced.
+        """
+        routed, announced = House(RouteSettings("echo", path="", grpc="a.v1.B"), **settings), House(**settings)
+        announced.announced[b"a.v1.B"] = announced.world.service
+        return [routed, announced]
+
+    def test_call(self) -> None:
+        """
+        A call goes to the service with its path as it is, and is reported under a template of its own: L3.
+        """
+        for house in self.houses():
+            house.knock(self.CALL + b"?q", method=b"POST")
+            self.assertEqual(house.reached(), b"POST /a.v1.B/Do?q HTTP/1.1")
+            house.world.wires[0].say(OK)
+            (record,) = house.world.records
+            self.assertEqual((record.route, record.service), (self.TEMPLATE, "echo"))
+
+    def test_preflight(self) -> None:
+        """
+        A preflight request that announces a call is answered by the rules of its service.
+        """
+        for house in self.houses(gateway=self.CROSSING):
+            stream = house.knock(self.CALL, *self.ASK, method=b"OPTIONS")
+            self.assertEqual((stream.status, house.reached()), (204, None))
+            self.assertEqual(house.world.records[0].route, self.TEMPLATE)
+
+    def test_other_methods(self) -> None:
+        """
+        Nothing but POST is a call.
+        """
+        for method in (b"GET", b"PUT", b"OPTIONS", b"DELETE"):
+            for house in self.houses():
+                stream = house.knock(self.CALL, method=method)
+                self.assertEqual(stream.fields()["allow"], ["POST"])
+                self.refused(house, stream, Reason.METHOD_NOT_ALLOWED, "_unmatched")
+
+    def test_no_call(self) -> None:
+        """
+        Any other path of two segments leads nowhere, and so does what is no path of a call.
+        """
+        for target in (b"/a.v1.C/Do", b"/a.v1.B", b"/a.v1.B/", b"/a.v1.B/Do/it", b"/A.v1.B/Do", b"/x/a.v1.B/Do"):
+            for house in self.houses():
+                self.refused(house, house.knock(target, method=b"POST"), Reason.NO_ROUTE, "_unmatched")
+
+    def test_encoded_slash(self) -> None:
+        """
+        An encoded slash is refused: E1.
+        """
+        for house in self.houses():
+            stream = house.knock(self.CALL + b"%2fit", method=b"POST")
+            self.refused(house, stream, Reason.INVALID_TARGET, self.TEMPLATE)
+
+    def test_rules_of_the_service(self) -> None:
+        """
+        What is announced has the rules of the service that has it: who may call, and how often.
+        """
+        house = self.houses(auth="user")[1]
+        self.assertEqual(house.knock(self.CALL, method=b"POST").status, 401)
+        house = self.houses(rate_limit=(RateLimit(Fraction(1, 1000), 1),))[1]
+        self.assertIsNone(house.knock(b"/services/echo/x").status)
+        self.assertEqual(house.knock(self.CALL, method=b"POST").status, 429)
+
+    def test_routes_first(self) -> None:
+        """
+        What is announced takes nothing away from routes, nor from the gateway itself.
+        """
+        house = House(RouteSettings("other", path="/a.v1.B"))
+        house.announced[b"a.v1.B"] = house.announced[b"auth"] = house.world.service
+        self.refused(house, house.knock(self.CALL, method=b"POST"), Reason.NO_INSTANCE, "/a.v1.B/*")
+        house.knock(b"/auth/profile", b"Authorization: Bearer x", method=b"POST")
+        self.assertEqual(house.verified, [b"Bearer x"])
+        self.assertIsNone(house.reached())
+
+    def test_beside_a_route(self) -> None:
+        """
+        A route that does not take calls does not stand in the way of those that are announced.
+        """
+        house = House(RouteSettings("other", path="/", methods=("GET",)))
+        house.announced[b"a.v1.B"] = house.world.service
+        house.knock(self.CALL, method=b"POST")
+        self.assertEqual(house.reached(), b"POST /a.v1.B/Do HTTP/1.1")
+
+    def test_withdrawn(self) -> None:
+        """
+        The table is read anew for each request, and nothing is kept of what is withdrawn.
+        """
+        house = self.houses()[1]
+        destinations = house.door._destinations
+        first = destinations.at_call(self.CALL)
+        self.assertIs(destinations.at_call(b"/a.v1.B/Other"), first)
+        house.announced[b"a.v1.C"] = house.announced.pop(b"a.v1.B")
+        self.assertIsNone(destinations.at_call(self.CALL))
+        self.assertIsNotNone(destinations.at_call(b"/a.v1.C/Do"))
+        self.assertEqual(set(destinations._announced), {b"a.v1.C"})
+
+    def test_moved(self) -> None:
+        """
+        When another service has it, that one's rules hold.
+        """
+        house = self.houses()[1]
+        self.assertIsNone(house.knock(self.CALL, method=b"POST").status)
+        settings = ServiceSettings(name="other", auth="user")
+        house.announced[b"a.v1.B"] = house.world.make_service("other", settings, 1)
+        self.assertEqual(house.knock(self.CALL, method=b"POST").status, 401)
 
 
 class ElsewhereTests(_HouseMixin):

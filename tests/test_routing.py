@@ -112,6 +112,31 @@ class TargetTests(SynchronousTestCase):
         self.targets(route(path="/u/{id}", rewrite="/who"), (b"/u/7/x", b"/who/x"), (b"/u/7", b"/who"))
         self.targets(route(path="/v1", rewrite="/"), (b"/v1", b"/"), (b"/v1/x", b"/x"))
 
+    def test_grpc(self) -> None:
+        """
+        A gRPC service is its name and one method, and goes on as it came.
+        """
+        self.targets(
+            route(grpc="package.v1.Service", path=""),
+            (b"/package.v1.Service/Method", b"/package.v1.Service/Method"),
+            (b"/package.v1.Service/x", b"/package.v1.Service/x"),
+            (b"/package.v1.Service", None),
+            (b"/package.v1.Service/", None),
+            (b"/package.v1.Service/Method/", None),
+            (b"/package.v1.Service/Method/x", None),
+            (b"/package.v1.Service2/Method", None),
+            (b"/packagexv1.Service/Method", None),
+            (b"/Package.v1.Service/Method", None),
+            (b"/x/package.v1.Service/Method", None),
+        )
+
+    def test_is_grpc(self) -> None:
+        """
+        A route knows whether it is one of a gRPC service.
+        """
+        self.assertTrue(make_route(route(grpc="a.B", path="")).grpc)
+        self.assertFalse(make_route(route(path="/a.B/x")).grpc)
+
 
 class HostTests(SynchronousTestCase):
     """
@@ -184,6 +209,18 @@ class FindTests(SynchronousTestCase):
         self.assertEqual(found(routes, b"/x", method=b"PUT"), b"GET, HEAD, POST")
         self.assertEqual(found(routes, b"/y", method=b"PUT"), b"")
 
+    def test_grpc(self) -> None:
+        """
+        A gRPC service's calls are POST requests, for the route's host if it has one.
+        """
+        routes = table(route(grpc="a.B", path="", host="a.test"), route("other", grpc="a.C", path=""))
+        self.assertEqual(found(routes, b"/a.B/M", method=b"POST"), (b"echo", b"/a.B/M"))
+        self.assertEqual(found(routes, b"/a.C/M", b"b.test", b"POST"), (b"other", b"/a.C/M"))
+        self.assertEqual(found(routes, b"/a.B/M", b"b.test", b"POST"), b"")
+        self.assertEqual(found(routes, b"/a.D/M", method=b"POST"), b"")
+        for method in (b"GET", b"OPTIONS", b"PUT"):
+            self.assertEqual(found(routes, b"/a.B/M", method=method), b"POST")
+
     def test_methods_elsewhere(self) -> None:
         """
         A less specific route that takes the method takes the request.
@@ -207,6 +244,7 @@ class FindTests(SynchronousTestCase):
             route("g", path="/x/y/z"),
             route("h", path="/x/y", methods=("GET",)),
             route("i", path="/x/y"),
+            route("call", grpc="package.v1.Service", path=""),
             route("j", path="/x/{p}"),
             route("k", path="/{p}/{q}"),
             route("l", path="/longer"),
@@ -243,6 +281,7 @@ class FindTests(SynchronousTestCase):
                 host=st.sampled_from(["", "a.test", "*.test"]),
                 path=st.sampled_from(["/", "/x", "/x/y", "/{p}", "/x/{p}"]),
                 methods=st.sampled_from([(), ("GET",), ("PUT", "GET")]),
+                grpc=st.sampled_from(["", "", "x"]),
             ),
             max_size=6,
         ),
@@ -281,5 +320,7 @@ class TemplateTests(SynchronousTestCase):
             (route(path="/v1/"), "/v1/*"),
             (route(path="/"), "/*"),
             (route(host="*.a.test", path="/u/{id}"), "*.a.test/u/{id}/*"),
+            (route(grpc="a.v1.B", path=""), "/a.v1.B/{method}"),
+            (route(grpc="B", path="", host="a.test"), "a.test/B/{method}"),
         ):
             self.assertEqual(make_route(settings).template, template)

@@ -211,8 +211,9 @@ services: {}
 #    health: {grpc: "", interval: 10, timeout: 2, rise: 2, fall: 3}
 
 # More ways to services: by host, path and method. strip takes the beginning off the path, rewrite puts another there.
-# grpc takes the calls of one gRPC service, by its full name. One that an instance in Consul names in its meta
-# grpc-services, as "package.v1.Service, package.v2.Service", needs no route.
+# grpc takes the calls of one gRPC service, by its full name. One that an instance names in its meta grpc-services, as
+# "package.v1.Service, package.v2.Service", needs none: its calls go there by the service's own rules, unless a route
+# takes them.
 routes: []
 #  - {host: api.example.com, path: /v1/, methods: [GET, POST], service: echo, strip: /v1}
 #  - {path: /v1/reports, service: echo, auth: [auditor], cors: off, rate_limit: off, forward_authorization: true}

@@ -11,15 +11,19 @@ from siger.config.nodes import Sequence, shorten
 from siger.config.section import Decoder, InvalidError, Section, Value
 from siger.config.settings import Timeouts
 
-__all__ = ["SECONDS", "grpc_name", "method", "methods", "service_name", "timeouts", "token"]
+__all__ = ["GRPC_NAME", "SECONDS", "grpc_name", "method", "methods", "service_name", "timeouts", "token"]
 
 SECONDS = number(0.01, 86400)
+GRPC_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
+"""
+The full name of a gRPC service: its package, if it has one, and its own name.
+"""
+
 _FROM_ZERO = number(0, 86400)
 
 _SERVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _METHOD = re.compile(r"[A-Z][A-Z0-9-]{0,31}")
-_GRPC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _NEVER_PROXIED = ("CONNECT", "TRACE")
 
 
@@ -39,7 +43,7 @@ def grpc_name(value: Value) -> str:
     The full name of a gRPC service.
     """
     found = text(value)
-    if not _GRPC.fullmatch(found):
+    if not GRPC_NAME.fullmatch(found):
         raise InvalidError(f"expected a gRPC service such as package.v1.Service, got {shorten(found)!r}")
     return found
 

@@ -60,5 +60,5 @@ def _instance(entry: dict[str, Any]) -> Instance:
         weight=max(0, int((service.get("Weights") or {}).get("Passing", 1))),
         id=service.get("ID") or "",
         tags=frozenset(service.get("Tags") or ()),
-        meta=dict(service.get("Meta") or {}),
+        meta={key: str(value) for key, value in (service.get("Meta") or {}).items()},
     )

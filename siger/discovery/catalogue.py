@@ -2,7 +2,8 @@
 Who exists: one table of services, fed by every source of discovery.
 
 Each source publishes its whole view; views are merged by service name. The table is a plain dictionary from name to
-service which requests read directly, so a name that nobody published costs a failed lookup and nothing else.
+service which requests read directly, so a name that nobody published costs a failed lookup and nothing else. A second
+table is like it: from the gRPC services that instances announce to the services that have them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from attrs import field, frozen
 from twisted.logger import Logger
 
 from siger.balancing.instances import Endpoint, Instance
+from siger.balancing.protocols import PROTOCOL, is_protocol
 from siger.balancing.service import Service
 from siger.discovery.addresses import Guard
+from siger.discovery.announcements import Announced, Faults, announced, owners
 
 __all__ = ["GATEWAY_NAME", "NEVER", "Catalogue", "EndpointStatus", "ServiceStatus", "Snapshot", "is_service_name"]
 
@@ -47,6 +50,8 @@ class EndpointStatus:
     weight: int
     inflight: int
     tags: tuple[str, ...]
+    protocol: str
+    health: str
 
 
 @frozen
@@ -69,6 +74,7 @@ class _View:
     """
 
     services: dict[str, tuple[Instance, ...]] = field(factory=dict)
+    announced: Announced = field(factory=dict)
     refusals: Refusals = frozenset()
 
 
@@ -80,6 +86,7 @@ class Catalogue:
     is not (404).
 
     @ivar services: by lower-case name; always the same dictionary. Only the catalogue changes it.
+    @ivar grpc_services: which service has a gRPC service, by the full name of the latter; always the same dictionary.
     @ivar guard: says which instances are refused.
     """
 
@@ -95,10 +102,12 @@ class Catalogue:
         @param trusted: sources whose instances may be host names.
         """
         self.services: dict[bytes, Service] = {}
+        self.grpc_services: dict[bytes, Service] = {}
         self.guard = Guard() if guard is None else guard
         self._make_service = make_service
         self._trusted = frozenset(trusted)
         self._views: dict[str, _View] = {}
+        self._overruled: Refusals = frozenset()
 
     def publish(self, source: str, snapshot: Snapshot) -> None:
         """
@@ -113,10 +122,12 @@ class Catalogue:
         for name in before.services.keys() | view.services.keys():
             if before.services.get(name) != view.services.get(name):
                 self._refresh(name)
+        if before.announced != view.announced:
+            self._announce()
 
     def _accepted(self, source: str, snapshot: Snapshot) -> _View:
         services: dict[str, tuple[Instance, ...]] = {}
-        refusals = set()
+        refusals: Faults = set()
         for name, instances in snapshot.items():
             if name in NEVER:
                 continue
@@ -126,7 +137,23 @@ class Catalogue:
             reasons = [(one, self.guard.refusal(one, source in self._trusted)) for one in instances]
             services[name] = tuple(one for one, reason in reasons if reason is None)
             refusals |= {(_subject(name, one), reason) for one, reason in reasons if reason is not None}
-        return _View(services, frozenset(refusals))
+            refusals |= {fault for one in services[name] for fault in _misspoken(name, one)}
+        names = {name: announced(name, instances, refusals) for name, instances in services.items()}
+        return _View(services, {name: found for name, found in names.items() if found}, frozenset(refusals))
+
+    def _announce(self) -> None:
+        """
+        Bring the table of gRPC services in line with what the sources say now.
+        """
+        overruled: Faults = set()
+        found = owners([view.announced for view in self._views.values()], overruled)
+        for subject, reason in sorted(overruled - self._overruled):
+            self._log.warn("{subject} is ignored: {reason}", subject=subject, reason=reason)
+        self._overruled = frozenset(overruled)
+        table = {name.encode("ascii"): self.services[owner.encode("ascii")] for name, owner in found.items()}
+        for name in self.grpc_services.keys() - table.keys():
+            del self.grpc_services[name]
+        self.grpc_services.update(table)
 
     def _refresh(self, name: str) -> None:
         """
@@ -175,10 +202,19 @@ def _subject(name: str, instance: Instance) -> str:
     return f"instance {instance.address[:80]!r} port {instance.port} of service {name!r}"
 
 
+def _misspoken(name: str, instance: Instance) -> Faults:
+    word = instance.meta.get(PROTOCOL, "")
+    if not word or is_protocol(word):
+        return set()
+    return {(f"protocol {word[:40]!r} of {_subject(name, instance)}", "there is no such protocol")}
+
+
 def _endpoint_status(endpoint: Endpoint) -> EndpointStatus:
     return EndpointStatus(
         address=endpoint.label.decode("ascii"),
         weight=endpoint.weight,
         inflight=endpoint.inflight,
         tags=tuple(sorted(endpoint.instance.tags)),
+        protocol=endpoint.protocol,
+        health=endpoint.health,
     )

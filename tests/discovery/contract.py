@@ -220,6 +220,24 @@ class DiscoveryContract(Contract):
         self.assertEqual((self.catalogue.services[b"web"].endpoints, endpoint.removed), ((endpoint,), False))
         self.assertEqual((endpoint.instance.tags, endpoint.instance.meta), (frozenset(), {}))
 
+    async def test_grpc(self) -> None:
+        """
+        What an instance speaks and which gRPC services it has is known, and changes of it within a second.
+        """
+        await self.begin()
+        await self.put("web", 80, meta={"grpc-services": "a.v1.B, a.v1.C"})
+        await self.put("plain", 90, tags=["h2c"])
+        await self.follow()
+        web, plain = self.catalogue.services[b"web"], self.catalogue.services[b"plain"]
+        self.assertEqual([each.endpoints[0].protocol for each in (web, plain)], ["h2c", "h2c"])
+        self.assertEqual(self.catalogue.grpc_services, {b"a.v1.B": web, b"a.v1.C": web})
+        await self.put("web", 80, meta={"grpc-services": "a.v1.C", "protocol": "grpcs"})
+        await self.world.until(lambda: self.catalogue.grpc_services == {b"a.v1.C": web})
+        self.assertEqual([each.protocol for each in web.endpoints], ["h2"])
+        await self.take_out("web-80")
+        await self.until_known("web", None)
+        self.assertEqual(self.catalogue.grpc_services, {})
+
     async def test_node_address(self) -> None:
         """
         An instance without an address of its own is at its node's, with weight 1.

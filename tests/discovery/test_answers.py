@@ -98,6 +98,12 @@ class PassingInstancesTests(SynchronousTestCase):
         self.assertEqual(self.one(Weights={"Passing": 0}).weight, 0)
         self.assertEqual(self.one(Weights={"Passing": -5}).weight, 0)
 
+    def test_meta(self) -> None:
+        """
+        Values of meta are texts, whatever is sent.
+        """
+        self.assertEqual(self.one(Meta={"a": "b", "c": 1, "d": None}).meta, {"a": "b", "c": "1", "d": "None"})
+
     def test_mesh(self) -> None:
         """
         Proxies and gateways of the mesh are left out.

@@ -19,6 +19,13 @@ ONE = Instance("10.0.0.1", 80)
 TWO = Instance("10.0.0.2", 80, weight=2, tags=frozenset({"b", "a"}))
 
 
+def instance(address: str, **meta: str) -> Instance:
+    """
+    An instance with this meta, whose keys have dashes for underscores.
+    """
+    return Instance(address, 80, meta={key.replace("_", "-"): value for key, value in meta.items()})
+
+
 def make_service(name: str) -> Service:
     """
     A service with the default settings.
@@ -65,9 +72,9 @@ class IsServiceNameTests(SynchronousTestCase):
             self.assertFalse(is_service_name(name), name)
 
 
-class CatalogueTests(SynchronousTestCase):
+class CatalogueTestCase(SynchronousTestCase):
     """
-    Tests for L{Catalogue}.
+    A catalogue of its own for each test.
     """
 
     def setUp(self) -> None:
@@ -85,6 +92,12 @@ class CatalogueTests(SynchronousTestCase):
         """
         if event.get("log_namespace") == "siger.discovery.catalogue.Catalogue":
             self.lines.append(str(event.get("subject", event.get("endpoint"))))
+
+
+class CatalogueTests(CatalogueTestCase):
+    """
+    Tests for L{Catalogue}.
+    """
 
     def instances(self, name: bytes) -> list[Instance]:
         """
@@ -232,6 +245,26 @@ class CatalogueTests(SynchronousTestCase):
             self.catalogue.publish("consul", snapshot)
         self.assertEqual(len(self.lines), 2)
 
+    def test_unknown_protocol(self) -> None:
+        """
+        A protocol that does not exist is ignored, with one log line; the instance is used as its service says.
+        """
+        for _ in range(3):
+            self.catalogue.publish("consul", {"echo": [instance("10.0.0.1", protocol="gopher")]})
+        self.assertEqual([endpoint.protocol for endpoint in self.catalogue.services[b"echo"].endpoints], ["http1"])
+        self.assertEqual(self.lines, ["protocol 'gopher' of instance '10.0.0.1' port 80 of service 'echo'"])
+
+    def test_protocol_that_changes(self) -> None:
+        """
+        When an instance begins to speak something else, the pool of its old endpoint is closed.
+        """
+        self.catalogue.publish("consul", {"echo": [ONE]})
+        (endpoint,) = self.catalogue.services[b"echo"].endpoints
+        endpoint.pool = pool = Pool()
+        self.catalogue.publish("consul", {"echo": [instance("10.0.0.1", protocol="grpc")]})
+        self.assertEqual((pool.closed, endpoint.removed), (1, True))
+        self.assertEqual([each.protocol for each in self.catalogue.services[b"echo"].endpoints], ["h2c"])
+
     def test_host_names(self) -> None:
         """
         Host names are for configuration, not for registries.
@@ -265,11 +298,88 @@ class CatalogueTests(SynchronousTestCase):
                     balancer="round_robin",
                     sources=("static", "consul"),
                     instances=(
-                        EndpointStatus(address="10.0.0.1:80", weight=1, inflight=2, tags=()),
-                        EndpointStatus(address="10.0.0.2:80", weight=2, inflight=1, tags=("a", "b")),
+                        EndpointStatus("10.0.0.1:80", 1, 2, (), "http1", "up"),
+                        EndpointStatus("10.0.0.2:80", 2, 1, ("a", "b"), "http1", "up"),
                     ),
                     inflight=3,
                 ),
                 ServiceStatus(name="empty", balancer="round_robin", sources=("static",), instances=(), inflight=0),
             ],
         )
+
+
+class GrpcServicesTests(CatalogueTestCase):
+    """
+    Tests for the gRPC services that instances announce.
+    """
+
+    def table(self) -> dict[str, str]:
+        """
+        Which service has which gRPC service.
+        """
+        return {name.decode(): service.name for name, service in self.catalogue.grpc_services.items()}
+
+    def test_announced(self) -> None:
+        """
+        Any instance of a service announces for it, in configuration as in a registry.
+        """
+        self.catalogue.publish("static", {"a": [instance("10.0.0.1", grpc_services="x.A, x.B")]})
+        self.catalogue.publish("consul", {"b": [ONE, instance("10.0.0.3", grpc_services="y.C")], "a": [TWO]})
+        self.assertEqual(self.table(), {"x.A": "a", "x.B": "a", "y.C": "b"})
+        self.assertIs(self.catalogue.grpc_services[b"x.A"], self.catalogue.services[b"a"])
+        self.assertEqual(self.lines, [])
+
+    def test_same_table(self) -> None:
+        """
+        The table stays the same object; what is withdrawn vanishes from it, whether or not its service stays.
+        """
+        table = self.catalogue.grpc_services
+        self.catalogue.publish("consul", {"a": [instance("10.0.0.1", grpc_services="x.A, x.B")]})
+        self.catalogue.publish("consul", {"a": [instance("10.0.0.1", grpc_services="x.B")]})
+        self.assertEqual(set(table), {b"x.B"})
+        self.catalogue.publish("consul", {"a": [ONE]})
+        self.assertEqual(table, {})
+        self.catalogue.publish("consul", {"a": [instance("10.0.0.1", grpc_services="x.B")]})
+        self.catalogue.publish("consul", {})
+        self.assertEqual(table, {})
+        self.assertIs(self.catalogue.grpc_services, table)
+
+    def test_service_that_returns(self) -> None:
+        """
+        A service that went and came back is the one that gets the calls.
+        """
+        announcing = {"a": [instance("10.0.0.1", grpc_services="x.A")]}
+        for snapshot in (announcing, {}, announcing):
+            self.catalogue.publish("consul", snapshot)
+        self.assertIs(self.catalogue.grpc_services[b"x.A"], self.catalogue.services[b"a"])
+
+    def test_first_by_name(self) -> None:
+        """
+        Of several services that announce the same name the first in the alphabet has it, and the log says so once.
+        """
+        self.catalogue.publish("static", {"m": [instance("10.0.0.1", grpc_services="x.A")]})
+        for _ in range(3):
+            self.catalogue.publish("consul", {"z": [instance("10.0.0.2", grpc_services="x.A, x.B")]})
+        self.assertEqual(self.table(), {"x.A": "m", "x.B": "z"})
+        self.assertEqual(self.lines, ["gRPC service 'x.A' of service 'z'"])
+        self.catalogue.publish("consul", {"b": [instance("10.0.0.3", grpc_services="x.A")]})
+        self.assertEqual(self.table(), {"x.A": "b"})
+        self.assertEqual(self.lines[1:], ["gRPC service 'x.A' of service 'm'"])
+        self.catalogue.publish("consul", {})
+        self.assertEqual(self.table(), {"x.A": "m"})
+
+    def test_bad_names(self) -> None:
+        """
+        What is no full name is ignored, with one log line.
+        """
+        for _ in range(3):
+            self.catalogue.publish("consul", {"a": [instance("10.0.0.1", grpc_services="x.A, a/b")]})
+        self.assertEqual(self.table(), {"x.A": "a"})
+        self.assertEqual(self.lines, ["gRPC service 'a/b' of service 'a'"])
+
+    def test_refused_instance(self) -> None:
+        """
+        An instance that is refused announces nothing.
+        """
+        self.catalogue.publish("consul", {"a": [instance("169.254.169.254", grpc_services="x.A")]})
+        self.assertEqual(self.table(), {})
