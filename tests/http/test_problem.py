@@ -5,13 +5,24 @@ Tests for L{siger.http.problem}.
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis.strategies import binary, sampled_from, text
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.errors import Reason
-from siger.http.problem import PHRASES, phrase, problem_body, problem_lines, send_problem
+from siger.grpc.metadata import status_in
+from siger.grpc.status import CANCELLED, status_of_reason
+from siger.http.problem import (
+    PHRASES,
+    grpc_error,
+    phrase,
+    problem_body,
+    problem_lines,
+    send_grpc_error,
+    send_problem,
+)
 from tests.http.fakes import FakeStream
 
 ID = b"0192f3a4-b5c6-7d8e-9f00-112233445566"
@@ -153,6 +164,65 @@ class SendTests(SynchronousTestCase):
         self.assertEqual((stream.length, stream.body), (len(problem_body(Reason.NO_ROUTE, ID)), b""))
         self.assertTrue(stream.ended)
         self.assertEqual(sent, 0)
+
+
+class GrpcTests(SynchronousTestCase):
+    """
+    Tests for L{send_problem} and L{send_grpc_error} where the client understands gRPC statuses.
+    """
+
+    def send(self, reason: Reason, **options: Any) -> dict[str, str]:
+        """
+        Refuse a call, and return the fields that its client gets.
+        """
+        stream = FakeStream()
+        stream.grpc = True
+        self.assertEqual(send_problem(stream, b"POST", reason, ID, **options), 0)
+        self.assertEqual((stream.status, stream.phrase, stream.length, stream.body), (200, b"OK", None, b""))
+        self.assertEqual((stream.events, stream.ended, stream.reason), (["response"], True, reason))
+        return lines_of(stream.lines)
+
+    def test_status_in_the_head(self) -> None:
+        """
+        Row G12: a call is refused with 200 and a status, in a head that is all of the answer.
+        """
+        lines = self.send(Reason.UNKNOWN_SERVICE)
+        self.assertRegex(lines.pop("Date"), " GMT$")
+        self.assertEqual(
+            lines,
+            {
+                "Content-Type": "application/grpc",
+                "Proxy-Status": "siger; error=destination_not_found",
+                "grpc-status": "12",
+                "grpc-message": "No service of this name is known here.",
+            },
+        )
+
+    def test_every_reason(self) -> None:
+        """
+        Each reason is told by its own status and, where there is one, its type of error.
+        """
+        for reason in Reason:
+            lines = self.send(reason)
+            self.assertEqual(lines["grpc-status"], str(status_of_reason(reason)))
+            self.assertEqual("Proxy-Status" in lines, bool(reason.proxy_error))
+
+    def test_own_words(self) -> None:
+        """
+        The caller's sentence takes the place of the reason's, and its lines are there too.
+        """
+        lines = self.send(Reason.RATE_LIMITED, detail="5% left.", retry_after=7, extra=b"RateLimit: a\r\n")
+        self.assertEqual((lines["grpc-message"], lines["RateLimit"]), ("5%25 left.", "a"))
+        self.assertEqual(lines["grpc-retry-pushback-ms"], "7000")
+
+    def test_other_status(self) -> None:
+        """
+        An exchange that knows more of how a call ended says so.
+        """
+        stream = FakeStream()
+        send_grpc_error(stream, grpc_error(Reason.UPSTREAM_RESET, status=CANCELLED), Reason.UPSTREAM_RESET)
+        self.assertEqual(status_in(stream.lines), CANCELLED)
+        self.assertTrue(stream.ended)
 
 
 class PhraseTests(SynchronousTestCase):
