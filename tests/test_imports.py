@@ -60,9 +60,14 @@ PURE = {
 Rooms that compute: no Twisted, no asyncio, no sockets.
 """
 
-PARSERS = ["grammar", "fields", "target", "body", "request", "response", "channel", "proxy_protocol"]
+PARSERS = ["grammar", "fields", "target", "body", "request", "response", "channel", "proxy_protocol", "grpc_web"]
 """
 Modules of C{siger.http} that read bytes from a wire.
+"""
+
+GRPC_PARSERS = ["content", "metadata", "timeouts", "web"]
+"""
+The same of C{siger.grpc}.
 """
 
 CHECKED_NUMBERS = {
@@ -70,9 +75,12 @@ CHECKED_NUMBERS = {
     ("body", "_take_size"),
     ("target", "_decode"),
     ("response", "head"),
+    ("metadata", "status_in"),
+    ("timeouts", "parse_timeout"),
+    ("timeouts", "format_timeout"),
 }
 """
-The functions that may call C{int}: each has matched the digits with a pattern just before.
+The functions that may call C{int}: each has matched the digits with a pattern just before, or rounds a float.
 """
 
 
@@ -338,6 +346,7 @@ class ParserLintTests(Sources):
     def setUp(self) -> None:
         super().setUp()
         self.parsers = {name: self.modules[f"siger.http.{name}"] for name in PARSERS}
+        self.parsers |= {name: self.modules[f"siger.grpc.{name}"] for name in GRPC_PARSERS}
 
     def calls(self) -> Iterator[tuple[str, str, ast.Call]]:
         """

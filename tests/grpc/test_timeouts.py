@@ -101,7 +101,7 @@ class FormatTests(SynchronousTestCase):
     @example(99999999.5)
     def test_rounded_down(self, seconds: float) -> None:
         """
-        What is written can be read, is not more than there is but for the last bit of a float, and not a whole unit less.
+        What is written can be read, is not more than there is but for the last bit of a float, and not a unit less.
         """
         written = format_timeout(seconds)
         read = parse_timeout(written)
