@@ -48,7 +48,7 @@ def status_in(lines: bytes) -> int:
     @param lines: of a head or of trailers, each ended by CRLF.
     @return: -1 if there is no status, or something that is not a number below a million.
     """
-    if lines == _MOST_COMMON:
+    if lines.startswith(_MOST_COMMON):
         return 0
     line = _status_line(lines)
     if line is None:
