@@ -21,6 +21,7 @@ FIELDS = {
         "client",
         "user",
         "method",
+        "protocol",
         "route",
         "path",
         "status",
