@@ -1,5 +1,6 @@
 """
-The backend that every proxy talks to: one nginx that answers from memory, so that it is not what is measured.
+The backends that every proxy talks to: one nginx that answers from memory, so that it is not what is measured, and for
+gRPC one of ours (L{benchmarks.http2.backend}).
 
 Each answer is served under its own path and under the gateway's C{/services/bench} prefix too, because a bare relay
 does not strip the prefix.
@@ -8,12 +9,13 @@ does not strip the prefix.
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from benchmarks.processes import Process, Processes, free_port
-from benchmarks.tools import find
+from benchmarks.tools import find, python_path
 
-__all__ = ["LARGE", "MEDIUM", "PREFIX", "SMALL", "Backend", "as_root"]
+__all__ = ["LARGE", "MEDIUM", "PREFIX", "SMALL", "Backend", "GrpcBackend", "as_root"]
 
 PREFIX = "/services/bench"
 SMALL = b'{"status":"ok","message":"a small answer of the kind that most calls to a service get back"}'
@@ -82,7 +84,7 @@ def as_root() -> str:
 
 class Backend:
     """
-    The running backend.
+    The running nginx.
     """
 
     def __init__(self, processes: Processes, core: int, room: Path) -> None:
@@ -107,3 +109,15 @@ class Backend:
         pattern = bytes(range(256))
         (directory / "16k").write_bytes(pattern * (MEDIUM // 256))
         (directory / "1m").write_bytes(pattern * (LARGE // 256))
+
+
+class GrpcBackend:
+    """
+    The running gRPC backend.
+    """
+
+    def __init__(self, processes: Processes, core: int, room: Path) -> None:
+        self.port = free_port()
+        argv = [sys.executable, "-m", "benchmarks.http2.backend", str(self.port)]
+        self.process: Process = processes.start("gRPC backend", argv, core, room, {"PYTHONPATH": python_path()})
+        self.process.wait_listening(self.port)

@@ -14,7 +14,7 @@ from benchmarks.backend import LARGE, MEDIUM, PREFIX, SMALL
 from benchmarks.running import Running, Stage
 from benchmarks.tokens import USER
 
-__all__ = ["CheckError", "check_answers", "check_chain", "check_limit", "check_token"]
+__all__ = ["CheckError", "address", "check_answers", "check_chain", "check_limit", "check_log", "check_token"]
 
 _BLOCK = bytes(range(256))
 _LOW_LIMIT = 5
@@ -56,11 +56,11 @@ def check_chain(running: Running) -> None:
         "x-forwarded-host": f"127.0.0.1:{running.spec.port}",
     }
     if not running.peer.tells_loopback:
-        expected["x-forwarded-for"] = _address(seen.get("x-forwarded-for", ""))
+        expected["x-forwarded-for"] = address(seen.get("x-forwarded-for", ""))
     wrong = {name: seen.get(name) for name, value in expected.items() if seen.get(name) != value}
     if wrong or len(request_id) < 8:
         raise CheckError(f"{running.key}: the backend saw {wrong}, expected {expected}")
-    _check_log(running, request_id)
+    check_log(running, request_id, "/echo")
 
 
 def check_limit(stage: Stage, running: Running) -> None:
@@ -94,6 +94,36 @@ def check_token(running: Running) -> None:
             raise CheckError(f"{running.key}: {name} gave {answer.status}")
 
 
+def check_log(running: Running, mark: str, path: str, seconds: float = 5.0) -> None:
+    """
+    The access log gets a line of JSON, soon.
+
+    @param mark: what the line is known by, mostly a request id.
+    @param path: what it has to name besides a status of 200.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        text = running.spec.access_log.read_text() if running.spec.access_log.exists() else ""
+        lines = [line for line in text.splitlines() if mark in line]
+        if lines:
+            line = json.loads(lines[0])
+            if path not in json.dumps(line) or "200" not in json.dumps(line):
+                raise CheckError(f"{running.key}: the access-log line lacks path or status: {line}")
+            return
+        time.sleep(0.1)
+    raise CheckError(f"{running.key}: no access-log line with {mark!r}")
+
+
+def address(text: str) -> str:
+    """
+    The text when it is an address, and otherwise what no proxy says.
+    """
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return "an address"
+
+
 def _ask(
     running: Running,
     path: str,
@@ -119,16 +149,6 @@ def _ask(
         connection.close()
 
 
-def _address(text: str) -> str:
-    """
-    The text when it is an address, and otherwise what no proxy says.
-    """
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return "an address"
-
-
 def _expect(running: Running, path: str, body: bytes) -> None:
     """
     A GET is answered with 200 and exactly this body.
@@ -136,20 +156,3 @@ def _expect(running: Running, path: str, body: bytes) -> None:
     answer, got = _ask(running, path)
     if answer.status != 200 or hashlib.sha256(got).digest() != hashlib.sha256(body).digest():
         raise CheckError(f"{running.key}: {path} gave {answer.status} and {len(got)} bytes of {len(body)}")
-
-
-def _check_log(running: Running, request_id: str, seconds: float = 5.0) -> None:
-    """
-    The access log gets a line of JSON with the request id, soon.
-    """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        text = running.spec.access_log.read_text() if running.spec.access_log.exists() else ""
-        lines = [line for line in text.splitlines() if request_id in line]
-        if lines:
-            line = json.loads(lines[0])
-            if "/echo" not in json.dumps(line) or "200" not in json.dumps(line):
-                raise CheckError(f"{running.key}: the access-log line lacks path or status: {line}")
-            return
-        time.sleep(0.1)
-    raise CheckError(f"{running.key}: no access-log line with request id {request_id!r}")

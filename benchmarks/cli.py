@@ -13,18 +13,20 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.backend import Backend
+from benchmarks.backend import Backend, GrpcBackend
 from benchmarks.checks import CheckError, check_answers, check_chain, check_limit, check_token
+from benchmarks.generators import Generators
+from benchmarks.http2.checks import check_http2
 from benchmarks.idle import allow_connections
-from benchmarks.load import LoadError, Wrk
+from benchmarks.load import LoadError
 from benchmarks.machine import describe
 from benchmarks.measure import Sample, measure_idle, measure_rounds, take
 from benchmarks.peers import all_peers
 from benchmarks.peers.base import BARE, CHAIN, SERIES, Peer
 from benchmarks.processes import Processes, StartError, cores
 from benchmarks.running import Running, Stage
-from benchmarks.tools import REPOSITORY, MissingToolError, find
-from benchmarks.workloads import IDLE, WORKLOADS
+from benchmarks.tools import REPOSITORY, MissingToolError, find, first_line
+from benchmarks.workloads import H2LOAD, IDLE, WORKLOADS
 
 __all__ = ["main"]
 
@@ -82,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=SERIES,
         default=SERIES,
         metavar="NAME",
-        help="of: chain, token (the chain, and a token is asked for), bare",
+        help="of: chain, token (the chain, and a token is asked for), bare, http2 (the chain), http2-token",
     )
     add("--check", action="store_true", help="check every proxy's answers and chain, and time nothing")
     add("--allow-missing", action="store_true", help="leave out proxies that are not installed")
@@ -108,11 +110,12 @@ def _run(options: argparse.Namespace) -> None:
         room = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="siger-bench-", dir=_memory())))
         processes = stack.enter_context(Processes())
         backend = Backend(processes, load_core, room / "backend")
-        stage = Stage(processes, proxy_core, room, backend.port)
-        proxies = _start(stage, peers, options.series)
+        calls = GrpcBackend(processes, load_core, room / "grpc-backend")
+        stage = Stage(processes, proxy_core, room, backend.port, calls.port)
+        proxies = _start(stage, peers, _series(options))
         _check(stage, proxies)
         if not options.check:
-            samples = _measure(options, stage, proxies, Wrk(load_core, room), peers)
+            samples = _measure(options, stage, proxies, Generators(load_core, room), peers)
             _report(options, peers, samples)
 
 
@@ -143,6 +146,16 @@ def _memory() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
+def _series(options: argparse.Namespace) -> list[str]:
+    """
+    The series asked for that a workload asked for is put on.
+    """
+    needed = {name for workload in WORKLOADS if workload.name in options.workloads for name in workload.series}
+    if IDLE in options.workloads:
+        needed.add(CHAIN)
+    return [name for name in options.series if name in needed]
+
+
 def _start(stage: Stage, peers: Sequence[Peer], series: Sequence[str]) -> list[Running]:
     """
     Start every proxy in every series it has.
@@ -156,7 +169,7 @@ def _runs_in(peer: Peer, series: Sequence[str]) -> list[str]:
     Which of the series a proxy is run in; one that cannot run bare stands there as it is.
     """
     found = [name for name in peer.series if name in series]
-    if BARE in series and BARE not in peer.series and CHAIN not in found:
+    if BARE in series and BARE not in peer.series and CHAIN in peer.series and CHAIN not in found:
         found.append(CHAIN)
     return found
 
@@ -166,6 +179,9 @@ def _check(stage: Stage, proxies: Sequence[Running]) -> None:
     Check what is going to be measured.
     """
     for running in proxies:
+        if running.spec.http2:
+            print(f"checked {running.key}: {check_http2(stage, running)}", flush=True)
+            continue
         check_answers(running)
         told = "answers right"
         if running.spec.chain:
@@ -181,19 +197,25 @@ def _check(stage: Stage, proxies: Sequence[Running]) -> None:
 
 
 def _measure(
-    options: argparse.Namespace, stage: Stage, proxies: Sequence[Running], wrk: Wrk, peers: Sequence[Peer]
+    options: argparse.Namespace,
+    stage: Stage,
+    proxies: Sequence[Running],
+    generators: Generators,
+    peers: Sequence[Peer],
 ) -> list[Sample]:
     """
     All the workloads asked for, after a second of warming up for each proxy.
     """
     for running in proxies:
-        take(wrk, running, next(each for each in WORKLOADS if running.series in each.series), 1, 0)
+        take(generators, running, next(each for each in WORKLOADS if running.series in each.series), 1, 0)
     samples = []
     for workload in WORKLOADS:
         if workload.name in options.workloads:
-            samples += measure_rounds(wrk, proxies, workload, options.rounds, options.seconds, _tell)
+            samples += measure_rounds(generators, proxies, workload, options.rounds, options.seconds, _tell)
     if IDLE in options.workloads:
-        samples += measure_idle(stage, peers, min(options.rounds, _MOST_IDLE_ROUNDS), _tell)
+        samples += measure_idle(
+            stage, [peer for peer in peers if CHAIN in peer.series], min(options.rounds, _MOST_IDLE_ROUNDS), _tell
+        )
     return samples
 
 
@@ -202,6 +224,8 @@ def _report(options: argparse.Namespace, peers: Sequence[Peer], samples: Sequenc
     Print the ratios and write the files.
     """
     machine = describe(peers)
+    if H2LOAD in {workload.generator for workload in WORKLOADS if workload.name in options.workloads}:
+        machine["h2load"] = first_line(find("h2load"), "--version").rpartition("/")[2]
     said = {"rounds": options.rounds, "seconds": options.seconds}
     print("\n" + report.as_text(samples))
     options.json.write_text(report.as_json(machine, said, samples))

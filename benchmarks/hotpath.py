@@ -20,8 +20,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.backend import Backend
-from benchmarks.load import Wrk
+from benchmarks.backend import Backend, GrpcBackend
+from benchmarks.generators import Generators
 from benchmarks.measure import take
 from benchmarks.peers.base import Launch, Spec
 from benchmarks.peers.siger import Siger
@@ -63,17 +63,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         processes = stack.enter_context(Processes())
         proxy_core, load_core = cores()
         backend = Backend(processes, load_core, room / "backend")
-        stage = Stage(processes, proxy_core, room, backend.port)
-        wrk = Wrk(load_core, room)
+        calls = GrpcBackend(processes, load_core, room / "grpc-backend")
+        stage = Stage(processes, proxy_core, room, backend.port, calls.port)
+        generators = Generators(load_core, room)
         output = room / "profile"
         siger = Siger() if options.by == "native" else ProfiledSiger(options.by, output)
         running = stage.start(siger, workload.series[0])
-        sample = take(wrk, running, workload, 1, 0)
+        sample = take(generators, running, workload, 1, 0)
         print(f"{workload.title}: {sample.value:.1f} us/request, {sample.rate:.0f}/s before profiling")
         if options.by == "native":
-            _native(wrk, running, workload, options.seconds, output)
+            _native(generators, running, workload, options.seconds, output)
         else:
-            _inside(wrk, running, workload, options.seconds, output)
+            _inside(generators, running, workload, options.seconds, output)
     return 0
 
 
@@ -89,13 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _inside(wrk: Wrk, running: Running, workload: Workload, seconds: int, output: Path) -> None:
+def _inside(generators: Generators, running: Running, workload: Workload, seconds: int, output: Path) -> None:
     """
     Profile from inside the process, and show what it wrote.
     """
     pid = running.process.tree()[0]
     os.kill(pid, BEGIN)
-    answered = wrk.run(workload, running, seconds)
+    answered = generators.run(workload, running, seconds)
     os.kill(pid, END)
     deadline = time.monotonic() + 10
     while not output.exists():
@@ -118,7 +119,7 @@ def _show(counts: dict[str, Any]) -> None:
             print(f"{count / max(counts['samples'], 1):7.1%}  {place}")
 
 
-def _native(wrk: Wrk, running: Running, workload: Workload, seconds: int, output: Path) -> None:
+def _native(generators: Generators, running: Running, workload: Workload, seconds: int, output: Path) -> None:
     """
     Let perf record the process while it is loaded, and print its report.
     """
@@ -127,7 +128,7 @@ def _native(wrk: Wrk, running: Running, workload: Workload, seconds: int, output
     record = [perf, "record", "-q", "-e", "cpu-clock", "-F", "2000", "-p", pid, "-o", str(output)]
     recorder = subprocess.Popen(record, stdin=subprocess.DEVNULL)
     try:
-        answered = wrk.run(workload, running, seconds)
+        answered = generators.run(workload, running, seconds)
     finally:
         recorder.send_signal(signal.SIGINT)
         recorder.wait(20)

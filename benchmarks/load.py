@@ -13,10 +13,10 @@ from pathlib import Path
 from benchmarks.backend import PREFIX
 from benchmarks.processes import pinned
 from benchmarks.running import Running
-from benchmarks.tools import find
+from benchmarks.tools import REPOSITORY, find
 from benchmarks.workloads import Workload
 
-__all__ = ["Answered", "LoadError", "Wrk"]
+__all__ = ["Answered", "LoadError", "Wrk", "output"]
 
 _REPORT = """
 function done(summary, latency, requests)
@@ -45,6 +45,7 @@ class Answered:
     @ivar requests: right answers.
     @ivar errors: answers of 400 and above, and failures of connections.
     @ivar p50: median latency in microseconds.
+    @ivar complaint: what the first error was, where the load generator tells.
     """
 
     requests: int
@@ -52,6 +53,7 @@ class Answered:
     errors: int
     p50: int
     p99: int
+    complaint: str = ""
 
 
 class Wrk:
@@ -89,25 +91,29 @@ class Wrk:
         self._runs += 1
         options = [part for header in headers for part in ("-H", header)]
         argv = [self._program, "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), *options, url]
-        return _read(self._output([*argv, "--", str(self._runs * _RUN_STRIDE)], seconds + 30))
+        return _read(output([*argv, "--", str(self._runs * _RUN_STRIDE)], self._core, seconds + 30))
 
-    def _output(self, argv: list[str], patience: float) -> str:
-        """
-        Run wrk to its end, which is bounded.
-        """
-        try:
-            done = subprocess.run(
-                argv,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=patience,
-                preexec_fn=pinned(self._core),
-                check=False,
-            )
-        except subprocess.TimeoutExpired as late:
-            raise LoadError(f"wrk did not end within {patience:.0f} s") from late
-        return done.stdout + done.stderr
+
+def output(argv: Sequence[str], core: int, patience: float) -> str:
+    """
+    Run a load generator on its core to its end, which is bounded.
+
+    @return: all that it printed.
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=patience,
+            preexec_fn=pinned(core),
+            cwd=REPOSITORY,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise LoadError(f"{argv[0]} did not end within {patience:.0f} s") from late
+    return done.stdout + done.stderr
 
 
 def _read(output: str) -> Answered:

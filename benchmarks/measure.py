@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from benchmarks.generators import Generators
 from benchmarks.idle import kib_per_thousand
-from benchmarks.load import Wrk
 from benchmarks.peers.base import CHAIN, Peer
 from benchmarks.running import Running, Stage
 from benchmarks.workloads import IDLE, Workload
@@ -39,6 +39,7 @@ class Sample:
     rate: float = 0.0
     busy: float = 0.0
     errors: int = 0
+    complaint: str = ""
     p50: int = 0
     p99: int = 0
 
@@ -49,12 +50,12 @@ class Sample:
         return asdict(self)
 
 
-def take(wrk: Wrk, running: Running, workload: Workload, seconds: int, number: int) -> Sample:
+def take(generators: Generators, running: Running, workload: Workload, seconds: int, number: int) -> Sample:
     """
     Load one proxy and read its CPU time before and after.
     """
     before = running.process.cpu_seconds()
-    answered = wrk.run(workload, running, seconds)
+    answered = generators.run(workload, running, seconds)
     time.sleep(_SETTLE)  # what it does after the last answer (closing, logging) is part of the price
     spent = running.process.cpu_seconds() - before
     running.forget_log()
@@ -67,13 +68,14 @@ def take(wrk: Wrk, running: Running, workload: Workload, seconds: int, number: i
         rate=answered.requests / answered.seconds,
         busy=spent / answered.seconds,
         errors=answered.errors,
+        complaint=answered.complaint,
         p50=answered.p50,
         p99=answered.p99,
     )
 
 
 def measure_rounds(
-    wrk: Wrk,
+    generators: Generators,
     proxies: Sequence[Running],
     workload: Workload,
     rounds: int,
@@ -87,9 +89,9 @@ def measure_rounds(
     samples = []
     for number in range(1, rounds + 1):
         for running in random.sample(taking_part, len(taking_part)):
-            sample = take(wrk, running, workload, seconds, number)
+            sample = take(generators, running, workload, seconds, number)
             samples.append(sample)
-            failures = f", {sample.errors} errors" if sample.errors else ""
+            failures = f", {sample.errors} errors {sample.complaint}".rstrip() if sample.errors else ""
             tell(
                 f"  {workload.name} {number}/{rounds} {running.key:24}"
                 f"{sample.value:9.1f} us {sample.rate:9.0f}/s {sample.busy:5.0%}{failures}"

@@ -13,16 +13,20 @@ from typing import Any
 from benchmarks.figures import Figure, Figures
 from benchmarks.measure import Sample
 from benchmarks.peers import REFERENCE
-from benchmarks.peers.base import BARE, CHAIN, TOKEN
+from benchmarks.peers.base import BARE, CHAIN, HTTP2, HTTP2_TOKEN, TOKEN
 from benchmarks.workloads import IDLE, WORKLOADS
 
 __all__ = ["as_json", "as_markdown", "as_text"]
 
 _TITLES = {workload.name: workload.title for workload in WORKLOADS} | {IDLE: "memory for 1,000 idle connections"}
 
+_MESSAGES = {workload.name: workload.messages for workload in WORKLOADS}
+
 _SERIES = {
     CHAIN: "Full chain: JSON access log to a file, request id both ways, forwarding headers, rate limit by address",
     TOKEN: "The full chain, and a bearer token in every request, checked for signature, issuer, audience and expiry",
+    HTTP2: "The full chain, clients that speak HTTP/2 (nghttpx has neither request id nor rate limit, Caddy no limit)",
+    HTTP2_TOKEN: "The same, and a bearer token in every call, checked for signature, issuer, audience and expiry",
     BARE: "Bare relay: nothing but the proxying (Siger's chain is always on)",
 }
 
@@ -132,7 +136,7 @@ def _aligned(row: Sequence[str]) -> str:
     """
     One row for the terminal: its first cell to the left, the others to the right.
     """
-    return "".join(cell.rjust(10) if place else cell.ljust(22) for place, cell in enumerate(row))
+    return "".join(cell.rjust(13) if place else cell.ljust(22) for place, cell in enumerate(row))
 
 
 def _piped(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -161,12 +165,16 @@ def _table(figures: Figures, workload: str, series: str) -> list[str]:
         "| proxy | CPU us/request | lowest-highest | to HAProxy | to Envoy | requests/s | core used | p99 us |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
+    messages = _MESSAGES[workload]
+    if messages > 1:
+        lines = [f"{lines[0]} CPU us/message |", f"{lines[1]}---:|"]
     for name in figures.peers(workload, series):
         figure = figures.figure(workload, series, name)
         lines.append(
             f"| {_marked(name, figure)} | {figure.value:.1f} | {figure.low:.1f}-{figure.high:.1f} "
             f"| {_to(figures, workload, series, name, 'haproxy')} | {_to(figures, workload, series, name, 'envoy')} "
             f"| {figure.rate:,.0f} | {figure.busy:.0%} | {figure.p99:,.0f} |"
+            + (f" {figure.value / messages:.3f} |" if messages > 1 else "")
         )
     return lines
 
@@ -199,12 +207,13 @@ def _machine(machine: Mapping[str, Any], options: Mapping[str, Any]) -> list[str
     """
     kind = "virtual machine" if machine["virtual"] else "machine"
     peers = machine["peers"]
+    h2load = f", h2load {machine['h2load']}, our generator of gRPC calls" if "h2load" in machine else ""
     return [
         f"Run on {machine['date']} at commit {machine['commit']}, on a {kind} with {machine['cores']} cores "
         f"({machine['cpu']}), {machine['memory']} of memory, Linux {machine['kernel']} "
         f"(TCP congestion control {machine['congestion']}), {machine['python']}, uvloop "
-        f"{machine['uvloop']}. The proxies ran on core {machine['proxy_core']}; wrk {machine['wrk']} and the backend "
-        f"({machine['backend']}) on core {machine['load_core']}.",
+        f"{machine['uvloop']}. The proxies ran on core {machine['proxy_core']}; wrk {machine['wrk']}{h2load} and the "
+        f"backends ({machine['backend']}; for gRPC one of ours on uvloop) on core {machine['load_core']}.",
         "",
         f"{options['rounds']} rounds of {options['seconds']} s each, all proxies up, in an order shuffled for each "
         "round. CPU time is user and system time of all processes of a proxy, divided by the requests answered. "

@@ -58,16 +58,17 @@ class Running:
 
 class Stage:
     """
-    Starts proxies in front of one backend, each in a directory of its own.
+    Starts proxies in front of the two backends, each in a directory of its own.
 
     @ivar secret: what the tokens of this run are signed with.
     """
 
-    def __init__(self, processes: Processes, core: int, room: Path, backend_port: int) -> None:
+    def __init__(self, processes: Processes, core: int, room: Path, backend_port: int, grpc_port: int) -> None:
         self._processes = processes
         self._core = core
         self._room = room
         self._backend_port = backend_port
+        self._grpc_port = grpc_port
         self.secret = secrets.token_hex(32)
 
     def start(self, peer: Peer, series: str, limit: int = UNLIMITED, purpose: str = "run") -> Running:
@@ -79,7 +80,7 @@ class Stage:
         room = self._room / f"{peer.name}-{series}-{purpose}"
         shutil.rmtree(room, ignore_errors=True)
         room.mkdir(parents=True)
-        spec = Spec(room, free_port(), self._backend_port, series, self.secret, limit)
+        spec = Spec(room, free_port(), self._backend_port, self._grpc_port, series, self.secret, limit)
         launch = peer.configure(spec)
         name = f"{peer.name} ({room.name})"
         process = self._processes.start(name, launch.argv, self._core, room, launch.environment, launch.output)

@@ -7,9 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.backend import LARGE, MEDIUM, PREFIX, SMALL
-from benchmarks.peers.base import BARE, CHAIN, TOKEN
+from benchmarks.http2.calls import MESSAGES, STREAM, UNARY
+from benchmarks.http2.encoding import Field, Requests
+from benchmarks.peers.base import BARE, CHAIN, HTTP2, HTTP2_TOKEN, TOKEN
 
-__all__ = ["IDLE", "WORKLOADS", "Workload"]
+__all__ = ["CALLS", "H2LOAD", "IDLE", "WORKLOADS", "WRK", "Workload"]
+
+WRK = "wrk"
+H2LOAD = "h2load"
+CALLS = "calls"
 
 IDLE = "idle"
 """
@@ -22,11 +28,15 @@ class Workload:
     """
     One kind of load.
 
-    @ivar path: what is asked for, behind the prefix.
+    @ivar path: what is asked for, behind the prefix; of gRPC, the method.
     @ivar script: what the load generator's script does besides counting.
     @ivar series: what proxies it is put on; with large bodies the chain is too small a part to be seen.
     @ivar upload: bytes sent with each request.
     @ivar answer: bytes of each answer's body.
+    @ivar generator: L{WRK}, L{H2LOAD} or L{CALLS}.
+    @ivar streams: requests in progress on each connection.
+    @ivar metadata: that the caller of gRPC sends; L{Requests.MARK} in it stands for what differs in each call.
+    @ivar messages: in each answer of gRPC.
     """
 
     name: str
@@ -38,6 +48,10 @@ class Workload:
     series: tuple[str, ...] = (CHAIN,)
     upload: int = 0
     answer: int = len(SMALL)
+    generator: str = WRK
+    streams: int = 1
+    metadata: tuple[Field, ...] = ()
+    messages: int = 1
 
 
 # The requests are made by joining strings around a counter, so that no two heads of a run are the same and the load
@@ -72,6 +86,43 @@ wrk.headers["Content-Type"] = "application/octet-stream"
 wrk.body = string.rep("0123456789abcdef", {LARGE // 16})
 """
 
+# What a caller with tracing sends. Gateways make X-Request-ID themselves.
+_SAME = (
+    ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    ("x-correlation-id", "6f1c2a349d1b4c3e8a4f5b6c7d8e9f01"),
+)
+_UNIQUE = (
+    ("traceparent", f"00-4bf92f3577b34da6{Requests.MARK}-00f067aa0ba902b7-01"),
+    ("x-correlation-id", f"6f1c2a349d1b4c3e{Requests.MARK}"),
+)
+
+
+def _calls(
+    name: str,
+    title: str,
+    connections: int,
+    streams: int,
+    metadata: tuple[Field, ...] = _UNIQUE,
+    method: str = UNARY,
+    messages: int = 1,
+    series: str = HTTP2,
+) -> Workload:
+    """
+    A workload of gRPC.
+    """
+    return Workload(
+        name,
+        title,
+        method,
+        connections,
+        series=(series,),
+        generator=CALLS,
+        streams=streams,
+        metadata=metadata,
+        messages=messages,
+    )
+
+
 WORKLOADS = (
     Workload("small", "small GET, 32 keep-alive connections", "/small", 32, series=(CHAIN, BARE)),
     Workload(
@@ -99,5 +150,32 @@ WORKLOADS = (
         32,
         headers=("Connection: close",),
         series=(CHAIN, BARE),
+    ),
+    Workload(
+        "h2-get",
+        "small GET over HTTP/2 to an HTTP/1.1 backend, 8 connections with 16 streams each",
+        "/small",
+        8,
+        series=(HTTP2,),
+        generator=H2LOAD,
+        streams=16,
+    ),
+    _calls("grpc-same", "unary gRPC, the same metadata in each call, 8 connections with 16 streams each", 8, 16, _SAME),
+    _calls("grpc-unique", "unary gRPC, metadata that differ in each call, 8 connections with 16 streams each", 8, 16),
+    _calls("grpc-alone", "unary gRPC, metadata that differ in each call, 64 connections with one stream each", 64, 1),
+    _calls(
+        "grpc-stream",
+        f"gRPC, {MESSAGES:,} messages for one, 4 connections with 8 streams each",
+        4,
+        8,
+        method=STREAM,
+        messages=MESSAGES,
+    ),
+    _calls(
+        "grpc-token",
+        "unary gRPC, a token that is checked, metadata that differ in each call, 8 connections with 16 streams each",
+        8,
+        16,
+        series=HTTP2_TOKEN,
     ),
 )

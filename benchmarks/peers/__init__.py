@@ -8,6 +8,7 @@ from benchmarks.peers.base import Peer
 from benchmarks.peers.caddy import Caddy
 from benchmarks.peers.envoy import Envoy
 from benchmarks.peers.haproxy import HAProxy
+from benchmarks.peers.nghttpx import Nghttpx
 from benchmarks.peers.nginx import Nginx
 from benchmarks.peers.python_peers import Aiohttp, TwistedWebProxy
 from benchmarks.peers.siger import Siger
@@ -24,4 +25,4 @@ def all_peers() -> list[Peer]:
     """
     One of each.
     """
-    return [Nginx(), HAProxy(), Siger(), Envoy(), Caddy(), Aiohttp(), TwistedWebProxy()]
+    return [Nginx(), HAProxy(), Siger(), Envoy(), Nghttpx(), Caddy(), Aiohttp(), TwistedWebProxy()]

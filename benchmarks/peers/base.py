@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.backend import PREFIX
+from benchmarks.http2.calls import SERVICE
 
-__all__ = ["BARE", "CHAIN", "SERIES", "TOKEN", "UNLIMITED", "Launch", "Peer", "Spec", "fill"]
+__all__ = ["BARE", "CHAIN", "HTTP2", "HTTP2_TOKEN", "SERIES", "TOKEN", "UNLIMITED", "Launch", "Peer", "Spec", "fill"]
 
 CHAIN = "chain"
 """
@@ -28,7 +29,17 @@ BARE = "bare"
 Proxies that relay and do nothing else.
 """
 
-SERIES = (CHAIN, TOKEN, BARE)
+HTTP2 = "http2"
+"""
+Proxies with the chain whose clients speak HTTP/2, in front of a gRPC backend and of the HTTP/1.1 backend.
+"""
+
+HTTP2_TOKEN = "http2-token"
+"""
+The same, and a token is asked for.
+"""
+
+SERIES = (CHAIN, TOKEN, BARE, HTTP2, HTTP2_TOKEN)
 
 UNLIMITED = 1_000_000
 """
@@ -42,7 +53,8 @@ class Spec:
     One proxy to be run.
 
     @ivar room: a directory of its own.
-    @ivar series: L{CHAIN}, L{TOKEN} or L{BARE}.
+    @ivar series: one of L{SERIES}.
+    @ivar grpc_port: where the gRPC backend listens.
     @ivar secret: what tokens are signed with.
     @ivar limit: requests a second for one client address.
     """
@@ -50,6 +62,7 @@ class Spec:
     room: Path
     port: int
     backend_port: int
+    grpc_port: int
     series: str
     secret: str
     limit: int = UNLIMITED
@@ -66,7 +79,14 @@ class Spec:
         """
         Whether it asks for a token.
         """
-        return self.series == TOKEN
+        return self.series in (TOKEN, HTTP2_TOKEN)
+
+    @property
+    def http2(self) -> bool:
+        """
+        Whether its clients speak HTTP/2.
+        """
+        return self.series in (HTTP2, HTTP2_TOKEN)
 
     @property
     def access_log(self) -> Path:
@@ -96,6 +116,7 @@ class Peer:
     @cvar name: how it is called on the command line and in the JSON results.
     @cvar series: the series it can run in.
     @cvar has_limit: whether it can limit the rate by client address.
+    @cvar has_request_id: whether it makes request ids, and tells the name that a client used.
     @cvar tells_loopback: whether it forwards a loopback client's address as it is.
     @cvar limit: how it limits, for the results.
     @cvar needs: programs that must be found before it can run.
@@ -104,6 +125,7 @@ class Peer:
     name: str
     series: tuple[str, ...] = (CHAIN, BARE)
     has_limit = True
+    has_request_id = True
     tells_loopback = True
     limit: str
     needs: tuple[str, ...] = ()
@@ -129,6 +151,8 @@ def fill(template: str, spec: Spec, **more: str) -> str:
         "PORT": str(spec.port),
         "BACKEND": f"127.0.0.1:{spec.backend_port}",
         "BACKEND_PORT": str(spec.backend_port),
+        "GRPC_PORT": str(spec.grpc_port),
+        "GRPC_SERVICE": SERVICE,
         "ROOM": str(spec.room),
         "LOG": str(spec.access_log),
         "LIMIT": str(spec.limit),

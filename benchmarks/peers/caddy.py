@@ -1,10 +1,12 @@
 """
 Caddy with one Go thread. The chain: a UUID as request id and a JSON access log; it has no rate limit built in.
+
+For HTTP/2 the same, with C{h2c} to clients and to the gRPC backend.
 """
 
 from __future__ import annotations
 
-from benchmarks.peers.base import Launch, Peer, Spec, fill
+from benchmarks.peers.base import BARE, CHAIN, HTTP2, Launch, Peer, Spec, fill
 from benchmarks.tools import find, first_line
 
 __all__ = ["Caddy"]
@@ -20,12 +22,13 @@ _CONFIG = """
         level ERROR
     }
     servers {
-        protocols h1
+        protocols h1@H2C@
     }
 }
 http://:@PORT@ {
     bind 127.0.0.1
 @CHAIN_SITE@
+@CALLS@
     @HANDLE@ @PREFIX@/* {
         reverse_proxy @BACKEND@ {
 @CHAIN_PROXY@
@@ -38,6 +41,19 @@ http://:@PORT@ {
         }
     }
 }
+"""
+
+_CALLS = """
+    handle /@GRPC_SERVICE@/* {
+        reverse_proxy 127.0.0.1:@GRPC_PORT@ {
+@CHAIN_PROXY@
+            transport http {
+                versions h2c
+                keepalive 600s
+                compression off
+            }
+        }
+    }
 """
 
 _CHAIN_SITE = """
@@ -61,6 +77,7 @@ class Caddy(Peer):
     """
 
     name = "caddy"
+    series = (CHAIN, BARE, HTTP2)
     has_limit = False
     limit = "none built in"
     needs = ("caddy",)
@@ -71,6 +88,7 @@ class Caddy(Peer):
     def configure(self, spec: Spec) -> Launch:
         config = spec.room / "Caddyfile"
         text = _CONFIG.replace("@HANDLE@", "handle_path" if spec.chain else "handle")
+        text = text.replace("@H2C@", " h2c" if spec.http2 else "").replace("@CALLS@", _CALLS if spec.http2 else "")
         text = text.replace("@CHAIN_SITE@", _CHAIN_SITE if spec.chain else "")
         text = text.replace("@CHAIN_PROXY@", _CHAIN_PROXY if spec.chain else "")
         config.write_text(fill(text, spec))

@@ -3,6 +3,8 @@ Envoy with one worker. The chain: C{local_ratelimit}, C{x-request-id}, a JSON fi
 
 The local rate limit keeps a token bucket for each client address by way of a wildcard descriptor. Tokens:
 C{jwt_authn} with the key in its configuration, and with its cache of tokens that were verified.
+
+For HTTP/2 the same: clients may speak either version, and there is a cluster for the gRPC backend that speaks HTTP/2.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: gate
-          codec_type: HTTP1
+          codec_type: @CODEC@
           stream_idle_timeout: 600s
           generate_request_id: @IS_CHAIN@
           use_remote_address: @IS_CHAIN@
@@ -42,7 +44,9 @@ static_resources:
                 route:
                   cluster: bench
                   timeout: 0s
+@STRIP_ROUTE@
 @CHAIN_ROUTE@
+@CALLS_ROUTE@
           http_filters:
 @CHAIN_FILTER@
 @TOKEN_FILTER@
@@ -59,6 +63,7 @@ static_resources:
       endpoints:
       - lb_endpoints:
         - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @BACKEND_PORT@}}}
+@CALLS_CLUSTER@
 """
 
 _CHAIN_MANAGER = """
@@ -85,13 +90,43 @@ _CHAIN_MANAGER = """
                   reason: "%RESPONSE_FLAGS%"
 """
 
-_CHAIN_ROUTE = """
+_STRIP_ROUTE = """
                   prefix_rewrite: "/"
+"""
+
+_CHAIN_ROUTE = """
                   rate_limits:
                   - actions: [{remote_address: {}}]
                 request_headers_to_add:
                 - header: {key: x-forwarded-host, value: "%REQ(:AUTHORITY)%"}
                   append_action: OVERWRITE_IF_EXISTS_OR_ADD
+"""
+
+_CALLS_ROUTE = (
+    """
+              - match: {prefix: "/@GRPC_SERVICE@/"}
+                route:
+                  cluster: calls
+                  timeout: 0s
+"""
+    + _CHAIN_ROUTE
+)
+
+_CALLS_CLUSTER = """
+  - name: calls
+    type: STATIC
+    connect_timeout: 5s
+    circuit_breakers:
+      thresholds: [{max_connections: 4096, max_pending_requests: 4096, max_requests: 4096}]
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment:
+      cluster_name: calls
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: @GRPC_PORT@}}}
 """
 
 _CHAIN_FILTER = """
@@ -119,7 +154,7 @@ _TOKEN_FILTER = """
                   claim_to_headers: [{header_name: x-user-id, claim_name: sub}]
                   jwt_cache_config: {}
               rules:
-              - match: {prefix: "@PREFIX@/"}
+              - match: {prefix: "/"}
                 requires: {provider_name: gateway}
 """
 
@@ -141,6 +176,10 @@ class Envoy(Peer):
     def configure(self, spec: Spec) -> Launch:
         config = spec.room / "envoy.yaml"
         text = _CONFIG.replace("@IS_CHAIN@", "true" if spec.chain else "false")
+        text = text.replace("@CODEC@", "AUTO" if spec.http2 else "HTTP1")
+        text = text.replace("@STRIP_ROUTE@", _STRIP_ROUTE if spec.chain else "")
+        text = text.replace("@CALLS_ROUTE@", _CALLS_ROUTE if spec.http2 else "")
+        text = text.replace("@CALLS_CLUSTER@", _CALLS_CLUSTER if spec.http2 else "")
         for mark, part in (("MANAGER", _CHAIN_MANAGER), ("ROUTE", _CHAIN_ROUTE), ("FILTER", _CHAIN_FILTER)):
             text = text.replace(f"@CHAIN_{mark}@", part if spec.chain else "")
         text = text.replace("@TOKEN_FILTER@", _TOKEN_FILTER if spec.token else "")

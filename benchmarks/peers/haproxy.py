@@ -2,6 +2,8 @@
 HAProxy with one thread. The chain: a stick table counting requests by address, C{unique-id}, a JSON C{log-format}.
 Tokens: C{jwt_verify}, and the claims that are to be checked one by one.
 
+For HTTP/2 the same, with C{proto h2} to clients and to the gRPC backend.
+
 HAProxy logs to sockets and descriptors, not to files: its standard output is the log file here.
 """
 
@@ -29,11 +31,18 @@ defaults
     timeout http-keep-alive 600s
     http-reuse always
 frontend gate
-    bind 127.0.0.1:@PORT@ backlog 4096
+    bind 127.0.0.1:@PORT@ backlog 4096@PROTO@
 @CHAIN_FRONTEND@
     use_backend bench if { path_beg @PREFIX@/ }
+@CALLS@
 backend bench
     server instance 127.0.0.1:@BACKEND_PORT@
+"""
+
+_CALLS = """
+    use_backend calls if { path_beg /@GRPC_SERVICE@/ }
+backend calls
+    server instance 127.0.0.1:@GRPC_PORT@ proto h2
 """
 
 _CHAIN_GLOBAL = "    log stdout len 4096 format raw local0 info"
@@ -89,7 +98,9 @@ class HAProxy(Peer):
         text = text.replace("@CHAIN_FRONTEND@", _CHAIN_FRONTEND if spec.chain else "")
         text = text.replace("@TOKEN@", _TOKEN if spec.token else "")
         if spec.chain:
-            text = text.replace("if { path_beg @PREFIX@/ }\nbackend", "if { var(txn.bench) -m bool }\nbackend")
+            text = text.replace("if { path_beg @PREFIX@/ }\n@CALLS@", "if { var(txn.bench) -m bool }\n@CALLS@")
+        text = text.replace("@PROTO@", " proto h2" if spec.http2 else "")
+        text = text.replace("@CALLS@", _CALLS if spec.http2 else "")
         config.write_text(fill(text, spec, LENGTH=str(len(PREFIX)), ISSUER=ISSUER, AUDIENCE=AUDIENCE))
         output = spec.access_log if spec.chain else None
         return Launch((find("haproxy"), "-db", "-f", str(config)), output=output)

@@ -1,11 +1,14 @@
 """
 nginx with one worker. The chain: C{limit_req} by address, C{$request_id}, a buffered JSON C{access_log}.
+
+For HTTP/2 the same, with C{listen ... http2} to clients, who then cannot speak HTTP/1.1 (before nginx 1.25), and
+C{grpc_pass}, which uses a connection to the backend for one call at a time and then again.
 """
 
 from __future__ import annotations
 
 from benchmarks.backend import as_root
-from benchmarks.peers.base import Launch, Peer, Spec, fill
+from benchmarks.peers.base import BARE, CHAIN, HTTP2, Launch, Peer, Spec, fill
 from benchmarks.tools import find, first_line
 
 __all__ = ["Nginx"]
@@ -34,9 +37,11 @@ http {
         keepalive_requests 1000000000;
         keepalive_timeout 600s;
     }
+@CALLS_HTTP@
 @CHAIN_HTTP@
     server {
-        listen 127.0.0.1:@PORT@ backlog=4096;
+        listen 127.0.0.1:@PORT@ backlog=4096@HTTP2@;
+@CALLS@
         location @PREFIX@/ {
             proxy_pass http://bench@STRIP@;
             proxy_http_version 1.1;
@@ -50,6 +55,24 @@ http {
         }
     }
 }
+"""
+
+_CALLS_HTTP = """
+    upstream calls {
+        server 127.0.0.1:@GRPC_PORT@;
+        keepalive 256;
+        keepalive_requests 1000000000;
+        keepalive_timeout 600s;
+    }
+"""
+
+_CALLS = """
+        location /@GRPC_SERVICE@/ {
+            grpc_pass grpc://calls;
+            grpc_set_header Host $http_host;
+            grpc_buffer_size 16k;
+@CHAIN_CALLS@
+        }
 """
 
 _CHAIN_HTTP = """
@@ -70,6 +93,7 @@ _CHAIN_LOCATION = """
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header X-Forwarded-Host $http_host;
 """
+_CHAIN_CALLS = _CHAIN_LOCATION.replace("proxy_set_header", "grpc_set_header")
 
 
 class Nginx(Peer):
@@ -78,6 +102,7 @@ class Nginx(Peer):
     """
 
     name = "nginx"
+    series = (CHAIN, BARE, HTTP2)
     limit = "limit_req on $binary_remote_addr"
     needs = ("nginx",)
 
@@ -87,6 +112,9 @@ class Nginx(Peer):
     def configure(self, spec: Spec) -> Launch:
         config = spec.room / "nginx.conf"
         text = _CONFIG.replace("@USER@", as_root()).replace("@STRIP@", "/" if spec.chain else "")
+        text = text.replace("@HTTP2@", " http2" if spec.http2 else "")
+        text = text.replace("@CALLS_HTTP@", _CALLS_HTTP if spec.http2 else "")
+        text = text.replace("@CALLS@", _CALLS.replace("@CHAIN_CALLS@", _CHAIN_CALLS) if spec.http2 else "")
         text = text.replace("@CHAIN_HTTP@", _CHAIN_HTTP if spec.chain else "    access_log off;")
         text = text.replace("@CHAIN_LOCATION@", _CHAIN_LOCATION if spec.chain else "")
         config.write_text(fill(text, spec))

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.peers.base import CHAIN, TOKEN, Launch, Peer, Spec, fill
+from benchmarks.peers.base import CHAIN, HTTP2, HTTP2_TOKEN, TOKEN, Launch, Peer, Spec, fill
 from benchmarks.tools import REPOSITORY, python_path
 
 __all__ = ["Siger", "installed"]
@@ -33,6 +33,17 @@ services:
   bench:
     instances: ["@BACKEND@"]
     auth: @AUTH@
+@CALLS@
+"""
+
+_CALLS = """
+  calls:
+    instances: ["127.0.0.1:@GRPC_PORT@"]
+    protocol: h2c
+    auth: @AUTH@
+routes:
+- {grpc: @GRPC_SERVICE@, service: calls}
+http2: true
 """
 
 _TWISTD = (
@@ -50,7 +61,7 @@ class Siger(Peer):
     """
 
     name = "siger"
-    series = (CHAIN, TOKEN)
+    series = (CHAIN, TOKEN, HTTP2, HTTP2_TOKEN)
     limit = "token bucket by address"
 
     def version(self) -> str:
@@ -60,7 +71,8 @@ class Siger(Peer):
 
     def configure(self, spec: Spec) -> Launch:
         config = spec.room / "config.yaml"
-        config.write_text(fill(_CONFIG, spec, AUTH="user" if spec.token else "public"))
+        text = _CONFIG.replace("@CALLS@", _CALLS if spec.http2 else "")
+        config.write_text(fill(text, spec, AUTH="user" if spec.token else "public"))
         arguments = ("-n", "--pidfile=", "siger", "-c", str(config))
         if installed() is not None:
             # -P: not the checkout that this was started from.

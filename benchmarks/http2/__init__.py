@@ -1,0 +1,3 @@
+"""
+HTTP/2 and gRPC: a load generator and a backend that do as grpcio does and cost little, and what goes with them.
+"""
