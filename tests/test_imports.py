@@ -20,7 +20,7 @@ LAYERS = [
     {"siger.__init__", "siger.errors"},
     {"siger.config", "siger.grpc"},
     {"siger.http.grammar", "siger.http.fields", "siger.http.target", "siger.http.body", "siger.http.request"}
-    | {"siger.http.response", "siger.http.stream"},
+    | {"siger.http.response", "siger.http.stream", "siger.http.hpack"},
     {"siger.routing", "siger.balancing", "siger.policy", "siger.observe", "siger.messaging"},
     {"siger.http"},
     {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs"},
@@ -53,14 +53,17 @@ PURE = {
     *("siger.config", "siger.errors", "siger.balancing", "siger.grpc"),
     *(
         f"siger.http.{name}"
-        for name in ("grammar", "fields", "request", "response", "body", "target", "proxy_protocol")
+        for name in ("grammar", "fields", "request", "response", "body", "target", "proxy_protocol", "hpack")
     ),
 }
 """
 Rooms that compute: no Twisted, no asyncio, no sockets.
 """
 
-PARSERS = ["grammar", "fields", "target", "body", "request", "response", "channel", "proxy_protocol", "grpc_web"]
+PARSERS = [
+    *("grammar", "fields", "target", "body", "request", "response", "channel", "proxy_protocol", "grpc_web"),
+    *("hpack.decoder", "hpack.encoder", "hpack.huffman"),
+]
 """
 Modules of C{siger.http} that read bytes from a wire.
 """
