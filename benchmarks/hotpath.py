@@ -2,13 +2,15 @@
 Shows where Siger's time goes under load: C{python -m benchmarks.hotpath}.
 
 Three views of the same load: Python functions by sampling, calls by cProfile, and native symbols by C{perf}, which
-alone sees the kernel, uvloop and compiled modules.
+alone sees the kernel, uvloop and compiled modules. The first two run the checkout as plain Python; C{perf} looks at
+Siger as it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
@@ -28,7 +30,7 @@ from benchmarks.peers.siger import Siger
 from benchmarks.processes import Processes, cores
 from benchmarks.profiled import BEGIN, END
 from benchmarks.running import Running, Stage
-from benchmarks.tools import find
+from benchmarks.tools import find, python_path
 from benchmarks.workloads import WORKLOADS, Workload
 
 __all__ = ["main"]
@@ -45,9 +47,10 @@ class ProfiledSiger(Siger):
 
     def configure(self, spec: Spec) -> Launch:
         launch = super().configure(spec)
-        interpreter, _, _, *arguments = launch.argv
+        interpreter, *rest = launch.argv
+        arguments = rest[rest.index("-c") + 2 :]  # twistd's own, behind the code that runs it
         argv = (interpreter, "-m", "benchmarks.profiled", self._kind, str(self._output), *arguments)
-        return Launch(argv, launch.environment)
+        return Launch(argv, {**launch.environment, "PYTHONPATH": python_path()})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -70,6 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         siger = Siger() if options.by == "native" else ProfiledSiger(options.by, output)
         running = stage.start(siger, workload.series[0])
         sample = take(generators, running, workload, 1, 0)
+        if math.isnan(sample.value):
+            sys.exit(
+                f"{workload.name}: nothing was answered rightly: {sample.complaint or running.process.complaint()}"
+            )
         print(f"{workload.title}: {sample.value:.1f} us/request, {sample.rate:.0f}/s before profiling")
         if options.by == "native":
             _native(generators, running, workload, options.seconds, output)

@@ -25,7 +25,7 @@ from benchmarks.http2.connection import Connection
 from benchmarks.http2.encoding import Requests
 from benchmarks.http2.frames import END_STREAM, GOAWAY, PREFACE, RST_STREAM, Http2Error
 from benchmarks.http2.run import Order, Run
-from benchmarks.http2.verify import Section, wrong_sections
+from benchmarks.http2.verify import Section, wrong_calls
 
 __all__ = ["Calling", "main"]
 
@@ -43,13 +43,15 @@ class Calling(Connection):
     """
     One connection.
 
-    @ivar kept: its header sections so far, for those who check them.
+    @ivar kept: its first header sections, to be decoded later.
+    @ivar counted: the streams of calls that were found wrong already.
     """
 
     def __init__(self, run: Run, number: int) -> None:
         super().__init__()
         order = run.order
         self.kept: list[Section] = []
+        self.counted: set[int] = set()
         self._run = run
         self._keep = _KEPT if number else _KEPT_OF_FIRST
         self._message = request(order.method)
@@ -67,8 +69,8 @@ class Calling(Connection):
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._began:
-            self._run.wrong(f"a connection was lost: {exc}", len(self._began))
+        if self._began or self._now < self._run.until:
+            self._run.wrong(f"a connection was lost: {exc or 'it was closed'}", len(self._began))
         self._run.open -= 1
         if not self._run.open:
             self._run.done.set()
@@ -86,7 +88,7 @@ class Calling(Connection):
     def headers_frame(self, stream: int, flags: int, payload: bytes) -> None:
         if self._keep:
             self._keep -= 1
-            self.kept.append((not flags & END_STREAM, payload))
+            self.kept.append((stream, not flags & END_STREAM, payload))
         if not flags & END_STREAM:
             if payload.startswith(_OK) or payload.lstrip(_TABLE_SIZES).startswith(_OK):
                 self._got[stream] = 0
@@ -134,6 +136,7 @@ class Calling(Connection):
         self._got.pop(stream, None)
         if self._began.pop(stream, None) is not None:
             self._run.wrong(why)
+            self.counted.add(stream)
             self._waiting += 1
 
 
@@ -155,7 +158,7 @@ async def _load(order: Order) -> dict[str, object]:
     except TimeoutError:
         run.wrong("calls did not end")
     elapsed = time.perf_counter() - began
-    wrong = sum(wrong_sections(connection.kept) for _, connection in made)
+    wrong = sum(len(wrong_calls(connection.kept) - connection.counted) for _, connection in made)
     if wrong:
         run.wrong("a status other than OK in a header section", wrong)
     took = sorted(run.took)
