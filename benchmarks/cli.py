@@ -212,10 +212,9 @@ def _measure(
     for workload in WORKLOADS:
         if workload.name in options.workloads:
             samples += measure_rounds(generators, proxies, workload, options.rounds, options.seconds, _tell)
-    if IDLE in options.workloads:
-        samples += measure_idle(
-            stage, [peer for peer in peers if CHAIN in peer.series], min(options.rounds, _MOST_IDLE_ROUNDS), _tell
-        )
+    if IDLE in options.workloads and CHAIN in options.series:
+        chained = [peer for peer in peers if CHAIN in peer.series]
+        samples += measure_idle(stage, chained, min(options.rounds, _MOST_IDLE_ROUNDS), _tell)
     return samples
 
 
