@@ -72,6 +72,7 @@ class Reason(Enum):
     TRANSFER_CODING = ("transfer_coding", 501, "Transfer coding not implemented", Source.CLIENT, "http_request_error")
     UPSTREAM_REFUSED = ("upstream_refused", 502, "Upstream refused the connection", Source.UPSTREAM, "connection_refused")
     UPSTREAM_UNREACHABLE = ("upstream_unreachable", 502, "Upstream unreachable", Source.UPSTREAM, "destination_ip_unroutable")
+    UPSTREAM_TLS = ("upstream_tls", 502, "Upstream TLS failed", Source.UPSTREAM, "tls_protocol_error")
     UPSTREAM_RESET = ("upstream_reset", 502, "Upstream closed the connection", Source.UPSTREAM, "connection_terminated")
     UPSTREAM_MALFORMED = ("upstream_malformed", 502, "Malformed upstream response", Source.UPSTREAM, "http_protocol_error")
     UPSTREAM_UPGRADE = ("upstream_upgrade", 502, "Invalid upstream upgrade", Source.UPSTREAM, "http_upgrade_failed")

@@ -72,6 +72,9 @@ class Arrival:
 class FrontDoor:
     """
     Answers requests; L{siger.http.stream.Application}.
+
+    @ivar is_misdirected: whether a request for this authority came on a connection that is not for it; C{None} where
+        there is only one kind of connections.
     """
 
     __slots__ = (
@@ -85,6 +88,7 @@ class FrontDoor:
         "_routes",
         "_services",
         "_template",
+        "is_misdirected",
     )
 
     def __init__(
@@ -112,6 +116,7 @@ class FrontDoor:
         self._observer: Observer = context.observer
         self._forwarding: Forwarding = context.forwarding
         self._ids = RequestIds()
+        self.is_misdirected: Callable[[Stream, bytes], bool] | None = None
 
     def __call__(self, head: RequestHead, stream: Stream) -> Exchange | None:
         """
@@ -128,6 +133,9 @@ class FrontDoor:
             client = stream.peer
         stream.request_id = request_id
         arrival = Arrival(head, stream, request_id, client, start)
+        if stream.secure and self.is_misdirected is not None and self.is_misdirected(stream, head.host):
+            arrival.place = self._destinations.nowhere
+            return self._enter(arrival, Reason.MISDIRECTED)
         if owned and (b"via" in owned or b"max-forwards" in owned):
             arrival.place = self._destinations.nowhere
             if is_loop(owned):

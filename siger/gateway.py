@@ -46,6 +46,7 @@ from siger.proxy.pool import Pool
 from siger.queue import Queue
 from siger.routing import RouteTable
 from siger.store import Store
+from siger.tls.listener import SecureListener
 from siger.vitals import Vitals, expose
 
 __all__ = ["Gateway"]
@@ -88,6 +89,7 @@ class Gateway(TwistedService):
         self.front_door = self._make_front_door()
         self._channels = ChannelContext(self.front_door, settings.limits, self._deadlines)
         self._factory = ServerFactory(self._channels, settings.proxy_protocol)
+        self._secure = self._make_secure_listener()
         self._figures = Figures(self.vitals, self._observer, self.catalogue, self._factory, self._accounts, self._book)
         self._membership = self._make_membership()
         self._watchdog = Watchdog(reactor)
@@ -112,6 +114,15 @@ class Gateway(TwistedService):
             own.template,
             self._accounts.authenticate,
         )
+
+    def _make_secure_listener(self) -> SecureListener | None:
+        settings = self.settings
+        if settings.tls is None:
+            return None
+        secure = SecureListener(settings.tls, settings.http2, self._factory, self._reactor)
+        secure.expose(self._metrics)
+        self.front_door.is_misdirected = secure.is_misdirected
+        return secure
 
     def _make_membership(self) -> Membership | None:
         if self.settings.consul_address is None:
@@ -141,12 +152,14 @@ class Gateway(TwistedService):
 
     def privilegedStartService(self) -> None:
         """
-        Take the port.
+        Take the port, and the one for TLS.
 
         @raise twisted.internet.error.CannotListenError: it is not to be had.
         """
         listen = self.settings.listen
         self._port = self._reactor.listenTCP(listen.port, self._factory, backlog=_BACKLOG, interface=listen.host)
+        if self._secure is not None:
+            self._secure.listen(_BACKLOG)
 
     def startService(self) -> None:
         """
@@ -159,7 +172,11 @@ class Gateway(TwistedService):
             self.log.warn("{warning}", warning=warning)
         self._deadlines.start()
         host = self.address
-        self.catalogue.guard.listeners = frozenset({(self.settings.listen.host, host.port)})
+        places = [(self.settings.listen.host, host.port)]
+        if self._secure is not None:
+            self.log.info("listening on {place} over TLS", place=self._secure.start())
+            places.append(self._secure.place)
+        self.catalogue.guard.listeners = frozenset(places)
         publish_static(self.settings, self.catalogue)
         self._watchdog.start()
         self._store.start()
@@ -206,10 +223,12 @@ class Gateway(TwistedService):
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()
         left = succeed(None) if self._membership is None else self._membership.leave()
-        closed = maybeDeferred(self._port.stopListening)
+        closed = [maybeDeferred(self._port.stopListening)]
+        if self._secure is not None:
+            closed.append(self._secure.stop())
         drained = drain(self._reactor, self._channels, seconds)
         self._queue.drain()  # after that: what ends here ends its connection, too
-        return gatherResults([left, closed, drained]).addCallback(lambda _: self._end())
+        return gatherResults([left, *closed, drained]).addCallback(lambda _: self._end())
 
     def _end(self) -> Deferred[None]:
         for service in self.catalogue.services.values():

@@ -91,6 +91,7 @@ class ReasonTests(SynchronousTestCase):
             {
                 "upstream_refused",
                 "upstream_unreachable",
+                "upstream_tls",
                 "upstream_reset",
                 "upstream_malformed",
                 "upstream_upgrade",

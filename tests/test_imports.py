@@ -23,6 +23,7 @@ LAYERS = [
     | {"siger.http.response", "siger.http.stream", "siger.http.hpack"},
     {"siger.routing", "siger.balancing", "siger.policy", "siger.observe", "siger.messaging"},
     {"siger.http"},
+    {"siger.tls"},
     {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs"},
     {"siger.destinations", "siger.store", "siger.worker"},
     {"siger.frontdoor", "siger.drain", "siger.membership", "siger.accounts", "siger.queue", "siger.vitals"},

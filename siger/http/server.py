@@ -23,7 +23,7 @@ from siger.http.channel import Channel, ChannelContext
 from siger.http.proxy_protocol import HeaderError, parse_header
 from siger.policy.limit_keys import address_key
 
-__all__ = ["AnnouncedProtocol", "ServerFactory", "ServerProtocol"]
+__all__ = ["AnnouncedProtocol", "ServerFactory", "ServerProtocol", "plain_address"]
 
 _QUIET_SECONDS: Final = 60.0
 
@@ -188,11 +188,10 @@ class ServerFactory(Factory):
         """
         @return: C{None}, which closes the connection, when there are too many in all or from this address.
         """
-        peer = _plain_address(cast(str, getattr(addr, "host", "")))
-        if len(self.context.channels) >= self.context.limits.connections:
-            self.refused += 1
+        peer = plain_address(cast(str, getattr(addr, "host", "")))
+        if self.is_full():
             return None
-        if self._proxied and self._announces(peer):
+        if self.announces(peer):
             # Many clients come by way of one load balancer, each of which is limited once it is known.
             self.accepted += 1
             return AnnouncedProtocol(self, peer)
@@ -201,7 +200,20 @@ class ServerFactory(Factory):
         self.accepted += 1
         return ServerProtocol(self, peer)
 
-    def _announces(self, peer: bytes) -> bool:
+    def is_full(self) -> bool:
+        """
+        Whether there are too many connections for another; which is counted.
+        """
+        full = len(self.context.channels) >= self.context.limits.connections
+        self.refused += full
+        return full
+
+    def announces(self, peer: bytes) -> bool:
+        """
+        Whether this is a load balancer, whose connections begin with a PROXY protocol header.
+        """
+        if not self._proxied:
+            return False
         try:
             address = ip_address(peer.decode("ascii"))
         except ValueError:
@@ -245,7 +257,10 @@ class ServerFactory(Factory):
             )
 
 
-def _plain_address(host: str) -> bytes:
+def plain_address(host: str) -> bytes:
+    """
+    A client's address as text, without its port.
+    """
     # An IPv4 client of an IPv6 socket is the same client, and not one network with all others.
     if host.startswith("::ffff:") and "." in host:
         host = host[7:]

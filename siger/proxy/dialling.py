@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from siger.config.settings import Timeouts
 from siger.errors import Reason
 from siger.proxy.connection import Owner, UpstreamConnection
+from siger.tls.upstream import HandshakeFailed
 
 __all__ = ["DialFactory", "Dialler", "UpstreamProtocol"]
 
@@ -123,4 +124,6 @@ def _connect_reason(failure: Failure) -> Reason:
         return Reason.UPSTREAM_REFUSED
     if failure.check(TimedOut):
         return Reason.CONNECT_TIMEOUT
+    if failure.check(HandshakeFailed):
+        return Reason.UPSTREAM_TLS
     return Reason.UPSTREAM_UNREACHABLE
