@@ -16,7 +16,7 @@ help:
 	@echo "make run    start the gateway on http://127.0.0.1:8080 with two demo backends and a worker"
 	@echo "make test   check style and types, and run all tests against real programs"
 	@echo "make lint   check style and types alone"
-	@echo "make bench  compare with other proxies on this machine and measure jobs, for about 20 minutes"
+	@echo "make bench  compare with other proxies on this machine and measure jobs, for about 35 minutes"
 	@echo "make tools  get what tests need, without running them"
 	@echo "make clean  take away everything that the other targets made"
 

