@@ -37,6 +37,7 @@ bench: .venv/.bench
 tools: .venv/.test
 	@sh .ci/get-consul .tools/bin
 	@sh .ci/get-chromium .tools
+	@sh .ci/get-peers .tools h2load nghttp nghttpd curl
 
 clean:
 	rm -rf .venv .tools build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis

