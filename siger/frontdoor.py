@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from siger.destinations import Destination, Destinations
 from siger.errors import Reason
+from siger.grpc.content import GRPC, WEB_TEXT
 from siger.grpc.status import status_of_reason
 from siger.http.date import date_line
+from siger.http.grpc_web import WebExchange, WebStream, response_kind, translate
 from siger.http.holding import Held
 from siger.http.problem import send_problem
 from siger.http.request import METHODS
@@ -132,6 +134,8 @@ class FrontDoor:
             request_id = self._ids.new()
             client = stream.peer
         stream.request_id = request_id
+        if head.fields.grpc:
+            stream = _for_calls(head, stream)
         arrival = Arrival(head, stream, request_id, client, start)
         if stream.secure and self.is_misdirected is not None and self.is_misdirected(stream, head.host):
             arrival.place = self._destinations.nowhere
@@ -300,7 +304,10 @@ class FrontDoor:
                 return self._answer_options(arrival)  # nothing else gets this far without leading anywhere
             return self._local(head, arrival.stream, arrival.request_id, arrival.client, arrival.identity)
         target = arrival.target + head.query if head.query else arrival.target
-        return ProxyExchange(
+        kind = head.fields.grpc
+        if kind > GRPC:
+            head = translate(head, kind)
+        exchange = ProxyExchange(
             self._context,
             head,
             arrival.stream,
@@ -315,6 +322,7 @@ class FrontDoor:
             place.rules.cors is not None,
             place.calls,
         ).begin()
+        return WebExchange(exchange) if kind == WEB_TEXT and exchange is not None else exchange
 
     # Answering here.
 
@@ -388,7 +396,15 @@ class FrontDoor:
             None,
             b"",
             0,
+            b"",
+            stream.version,
         )
+
+
+def _for_calls(head: RequestHead, stream: Stream) -> Stream:
+    # Whatever becomes of a gRPC call, its client is told in the terms that it knows.
+    stream.grpc = True
+    return WebStream(stream, response_kind(head)) if head.fields.grpc > GRPC else stream
 
 
 def _method_of_interest(head: RequestHead) -> bytes:

@@ -19,9 +19,8 @@ from twisted.logger import Logger
 from siger.accounts import Accounts
 from siger.admin.app import AdminApp
 from siger.balancing.algorithms import make_balancer
-from siger.balancing.instances import Endpoint
 from siger.balancing.service import Service
-from siger.config.settings import ServiceSettings, Settings
+from siger.config.settings import Settings
 from siger.destinations import Destinations
 from siger.discovery.catalogue import Catalogue
 from siger.discovery.static import publish_static
@@ -30,7 +29,10 @@ from siger.figures import Figures
 from siger.frontdoor import FrontDoor
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import Deadlines
-from siger.http.response import ResponseParser
+from siger.http.h2.requests import RequestReader
+from siger.http.h2.server import ServerContext
+from siger.http.h2.writing import Batch
+from siger.http.request import RequestParser
 from siger.http.server import ServerFactory
 from siger.membership import Membership
 from siger.observe.access_log import access_log_to
@@ -42,11 +44,11 @@ from siger.policy.forwarded import Forwarding
 from siger.policy.rules import RuleBook
 from siger.policy.vigil import Vigils
 from siger.proxy.exchange import ProxyContext
-from siger.proxy.pool import Pool
 from siger.queue import Queue
 from siger.routing import RouteTable
 from siger.store import Store
 from siger.tls.listener import SecureListener
+from siger.upstreams import Upstreams
 from siger.vitals import Vitals, expose
 
 __all__ = ["Gateway"]
@@ -77,7 +79,8 @@ class Gateway(TwistedService):
         self._access_log = access_log_to(settings.access_log, reactor)
         self._observer = Observer(self._access_log)
         self._deadlines = Deadlines(reactor)
-        self._response_parser = ResponseParser()
+        self._batch = Batch()
+        self._upstreams = Upstreams(reactor, self._deadlines, self._batch)
         self._book = RuleBook(settings)
         self._store = Store(reactor, settings)
         self._accounts = Accounts(reactor, settings, self._store)
@@ -88,7 +91,7 @@ class Gateway(TwistedService):
         self.catalogue = Catalogue(self._make_service)
         self.front_door = self._make_front_door()
         self._channels = ChannelContext(self.front_door, settings.limits, self._deadlines)
-        self._factory = ServerFactory(self._channels, settings.proxy_protocol)
+        self._factory = ServerFactory(self._channels, settings.proxy_protocol, self._make_http2())
         self._secure = self._make_secure_listener()
         self._figures = Figures(self.vitals, self._observer, self.catalogue, self._factory, self._accounts, self._book)
         self._membership = self._make_membership()
@@ -100,7 +103,8 @@ class Gateway(TwistedService):
 
     def _make_front_door(self) -> FrontDoor:
         vigils = Vigils(self._deadlines, self._accounts.authenticate)
-        context = ProxyContext(self._observer, Forwarding(self.settings.trusted_proxies), self._make_pool, vigils)
+        forwarding = Forwarding(self.settings.trusted_proxies)
+        context = ProxyContext(self._observer, forwarding, self._upstreams.pool, vigils, self._deadlines)
         self._metrics = Metrics(self._observer)
         admin = AdminApp(self.vitals, self._metrics, lambda: self._figures())
         limit = self.settings.limits.local_body
@@ -114,6 +118,12 @@ class Gateway(TwistedService):
             own.template,
             self._accounts.authenticate,
         )
+
+    def _make_http2(self) -> ServerContext | None:
+        limits = self.settings.limits
+        if not self.settings.http2:
+            return None
+        return ServerContext(RequestReader(RequestParser(limits.header_count)), self._batch, limits.streams)
 
     def _make_secure_listener(self) -> SecureListener | None:
         settings = self.settings
@@ -137,9 +147,6 @@ class Gateway(TwistedService):
         service = Service(name, settings, make_balancer(settings.balancer, self._random))
         service.route = self._observer.service(name)
         return service
-
-    def _make_pool(self, endpoint: Endpoint, settings: ServiceSettings) -> Pool:
-        return Pool(self._reactor, endpoint, settings, self._deadlines, self._response_parser)
 
     @property
     def address(self) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from siger import __version__
 from siger.balancing.health import UP
+from siger.proxy.multiplexed_pool import MultiplexedPool
 from siger.proxy.pool import Pool
 
 if TYPE_CHECKING:
@@ -117,8 +118,8 @@ def _connections(catalogue: Catalogue) -> Reading:
     return readings
 
 
-def _pools(endpoints: tuple[object, ...]) -> Iterator[Pool]:
+def _pools(endpoints: tuple[object, ...]) -> Iterator[Pool | MultiplexedPool]:
     for endpoint in endpoints:
         pool = getattr(endpoint, "pool", None)
-        if isinstance(pool, Pool):
+        if isinstance(pool, Pool | MultiplexedPool):
             yield pool

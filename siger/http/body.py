@@ -13,7 +13,7 @@ from typing import Final
 from siger.http.fields import HOP_BY_HOP, canonical_name
 from siger.http.grammar import OWS, TCHAR, is_field_line
 
-__all__ = ["BodyError", "ChunkedDecoder", "LengthDecoder", "UntilCloseDecoder", "encode_chunk"]
+__all__ = ["BodyError", "ChunkedDecoder", "LengthDecoder", "UntilCloseDecoder", "encode_chunk", "is_forbidden_trailer"]
 
 _MAX_SIZE_LINE: Final = 1024
 _MAX_TRAILERS: Final = 16384
@@ -184,8 +184,7 @@ class ChunkedDecoder:
         self._trailer_size += len(line)
         if match is None or self._trailer_count > _MAX_TRAILER_FIELDS or self._trailer_size > _MAX_TRAILERS:
             raise BodyError("malformed trailers")
-        name = canonical_name(match[1])
-        if b"_" in match[1] or name in _FORBIDDEN_TRAILERS or name.startswith(_FORBIDDEN_TRAILER_PREFIXES):
+        if is_forbidden_trailer(match[1]):
             return
         self.trailers += b"%b: %b\r\n" % (match[1], match[2].strip(OWS))
 
@@ -194,6 +193,20 @@ class ChunkedDecoder:
         limit = _MAX_TRAILERS if self._state == 3 else _MAX_SIZE_LINE
         if len(part) > limit + 1 or b"\n" in part or b"\r" in part[:-1] or (self._state == 2 and part != b"\r"):
             raise BodyError("malformed chunk framing")
+
+
+def is_forbidden_trailer(name: bytes, underscores: bool = False) -> bool:
+    """
+    Whether a field of this name is taken off when it comes behind a body.
+
+    @param underscores: the name may hold them.
+    """
+    canonical = canonical_name(name)
+    return (
+        (b"_" in name and not underscores)
+        or canonical in _FORBIDDEN_TRAILERS
+        or canonical.startswith(_FORBIDDEN_TRAILER_PREFIXES)
+    )
 
 
 def encode_chunk(data: bytes) -> bytes:

@@ -19,7 +19,8 @@ C{LINGER} ends it.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from siger.config.settings import Limits
 from siger.errors import Reason
@@ -27,12 +28,13 @@ from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder
 from siger.http.deadlines import NEVER, Deadlines
 from siger.http.faults import first_fault
 from siger.http.fields import HeadError
+from siger.http.h2.constants import PREFACE
 from siger.http.request import RequestFields, RequestHead, RequestParser
 from siger.http.stream import Application, Exchange
 from siger.http.transport import Transport, close, half_close, unacknowledged
 from siger.http.writer import ResponseWriter
 
-__all__ = ["Channel", "ChannelContext"]
+__all__ = ["Channel", "ChannelContext", "ClientConnection"]
 
 IDLE: Final = 0
 BODY: Final = 1
@@ -56,6 +58,23 @@ tells of this connection's client.
 """
 
 
+class ClientConnection(Protocol):
+    """
+    A client's connection of any version of HTTP, as far as those know it who look after all of them.
+
+    @ivar transport: what it is on.
+    """
+
+    transport: Transport
+
+    def drain(self, idle: bool) -> None:
+        """
+        Keep the connection for no further request.
+
+        @param idle: close it now if no request is in progress on it.
+        """
+
+
 class ChannelContext:
     """
     What all channels of a gateway share.
@@ -72,7 +91,7 @@ class ChannelContext:
         self.deadlines = deadlines
         self.parser = RequestParser(limits.header_count)
         self.draining = False
-        self.channels: set[Channel] = set()
+        self.channels: set[ClientConnection] = set()
 
 
 class Channel:
@@ -87,6 +106,8 @@ class Channel:
     @ivar added: field lines, each with its CRLF, that the response to this request gets whoever makes it.
     @ivar grpc: whether refusals of this request are gRPC statuses.
     @ivar deadline: when to give up waiting for the client; see L{siger.http.deadlines}.
+    @ivar on_preface: takes over, with what has come, when the client speaks HTTP/2 (RFC 9113 section 3.4); C{None}
+        where that is not spoken.
     """
 
     __slots__ = (
@@ -113,6 +134,7 @@ class Channel:
         "added",
         "deadline",
         "grpc",
+        "on_preface",
         "peer",
         "reason",
         "request_id",
@@ -131,6 +153,7 @@ class Channel:
         self.request_id = b""
         self.added = b""
         self.grpc = False
+        self.on_preface: Callable[[bytes], None] | None = None
         self._state = IDLE
         self._buffer = b""
         self._scanned = 0
@@ -212,6 +235,9 @@ class Channel:
         # A head that can no longer become valid is refused now, not when its time is over.
         if not data:
             return
+        if self.on_preface is not None and not self._requests and PREFACE.startswith(data):
+            self._buffer = data
+            return
         fault = first_fault(data, self._scanned, self._context.limits, self._context.parser)
         if fault is not None:
             self._refuse(fault.reason, fault.detail)
@@ -239,6 +265,8 @@ class Channel:
             fields = self._fields
             head = context.parser.head(data[:line_end], fields)
         except HeadError as error:
+            if self._speaks_http2(data):
+                return b""
             self._raw = _NO_SECTION
             self._fields = _NO_FIELDS
             fault = first_fault(data[: end + 4], 0, limits, context.parser) or error
@@ -268,6 +296,24 @@ class Channel:
             self.deadline = NEVER
         self._hand_over(head)
         return data[end + 4 :]
+
+    def _speaks_http2(self, data: bytes) -> bool:
+        # Looked for only where a head cannot be read, so that no request of HTTP/1.1 pays for it.
+        take_over = self.on_preface
+        if take_over is None or self._requests or not data.startswith(PREFACE[:18]):
+            return False
+        self.leave()
+        take_over(data)
+        return True
+
+    def leave(self) -> None:
+        """
+        Have nothing more to do with the connection, which goes on without this channel.
+        """
+        self._state = CLOSED
+        self.deadline = NEVER
+        self._context.channels.discard(self)
+        self._context.deadlines.discard(self)
 
     def _expect_body(self, decoder: LengthDecoder | ChunkedDecoder) -> None:
         self._decoder = decoder

@@ -16,7 +16,18 @@ from siger.http.fields import HOP_BY_HOP, Field, HeadError, LineTable, drop_name
 from siger.http.grammar import OWS, decimal, is_token, is_version, list_members
 from siger.http.target import clean_target, is_clean_path, parse_authority, split_target
 
-__all__ = ["METHODS", "RequestFields", "RequestHead", "RequestParser"]
+__all__ = [
+    "METHODS",
+    "OWNED",
+    "OWNED_PREFIXES",
+    "PRIVATE",
+    "SINGLETONS",
+    "TRAVELS_ON",
+    "RequestFields",
+    "RequestHead",
+    "RequestParser",
+    "settle_kind",
+]
 
 METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
 """The methods that are forwarded."""
@@ -24,7 +35,7 @@ METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE
 _REFUSED_METHODS = frozenset((b"TRACE", b"TRACK", b"CONNECT"))
 _LONGEST_LINE = 16384
 
-_SINGLETONS = frozenset(
+SINGLETONS: Final = frozenset(
     (
         b"host",
         b"content-length",
@@ -69,7 +80,7 @@ _READ = frozenset(
 
 _PREFLIGHT = frozenset((b"access-control-request-method", b"access-control-request-headers"))
 
-_TRAVELS_ON = _PREFLIGHT | {
+TRAVELS_ON: Final = _PREFLIGHT | {
     b"grpc-timeout",
     b"authorization",
     b"content-type",
@@ -78,10 +89,18 @@ _TRAVELS_ON = _PREFLIGHT | {
     b"max-forwards",
 }
 
+OWNED: Final = HOP_BY_HOP | SINGLETONS | _DROPPED | _READ | _PREFLIGHT
+"""All fields that the gateway itself reads, or takes off."""
+
+OWNED_PREFIXES: Final = (b"x-user-", b"x-internal-", b"x-forwarded-")
+
+PRIVATE: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+"""Fields that hold secrets."""
+
 _STEERING = frozenset((b"connection", b"content-length", b"expect", b"transfer-encoding"))
 """Fields that decide how the message and the connection go on; without any of them, there is nothing to decide."""
 
-_NOT_NAMEABLE = _SINGLETONS | _DROPPED | _READ | HOP_BY_HOP | {b"cookie", b"close"}
+_NOT_NAMEABLE = SINGLETONS | _DROPPED | _READ | HOP_BY_HOP | {b"cookie", b"close"}
 """
 What an option of C{Connection} cannot remove: end-to-end fields that decisions rest on (RFC 9110 section 7.6.1), and
 what is removed anyway.
@@ -232,9 +251,7 @@ class RequestParser:
 
     def __init__(self, max_fields: int = 100) -> None:
         self.max_fields = max_fields
-        owned = HOP_BY_HOP | _SINGLETONS | _DROPPED | _READ | _PREFLIGHT
-        private = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
-        self._table = LineTable(owned, (b"x-user-", b"x-internal-", b"x-forwarded-"), _TRAVELS_ON, private)
+        self._table = LineTable(OWNED, OWNED_PREFIXES, TRAVELS_ON, PRIVATE)
 
     def head(self, line: bytes, fields: RequestFields) -> RequestHead:
         """
@@ -248,6 +265,15 @@ class RequestParser:
                 raise HeadError(Reason.INVALID_HOST, "The Host field is missing or empty.")
         elif fields.chunked:
             raise HeadError(Reason.INVALID_FRAMING, "Transfer-Encoding is not part of HTTP/1.0.")
+        return self.resolve(method, target, version, fields)
+
+    def resolve(self, method: bytes, target: bytes, version: int, fields: RequestFields) -> RequestHead:
+        """
+        Bring a target into its normal form.
+
+        @param fields: which have a host, unless the target has one.
+        @raise HeadError: method or target are not acceptable.
+        """
         if method in METHODS:
             if is_clean_path(target) is not None:
                 return RequestHead(method, target, b"", version, fields.host, fields)
@@ -352,7 +378,7 @@ class RequestParser:
         for field in owned:
             name = field.name
             if name in values:
-                if name in _SINGLETONS:
+                if name in SINGLETONS:
                     reason = Reason.INVALID_HOST if name == b"host" else Reason.MALFORMED_REQUEST
                     raise HeadError(reason, "A field that may occur once occurs twice.")
                 values[name] += b", " + field.value

@@ -11,7 +11,7 @@ from siger.errors import Reason
 from siger.http.fields import HOP_BY_HOP, Field, HeadError, LineTable, drop_named
 from siger.http.grammar import decimal, list_members
 
-__all__ = ["CORS_FIELDS", "ResponseHead", "ResponseParser"]
+__all__ = ["CORS_FIELDS", "OWNED", "PRIVATE", "TRAVELS_ON", "ResponseHead", "ResponseParser"]
 
 CORS_FIELDS: Final = frozenset(
     b"access-control-" + name
@@ -35,9 +35,10 @@ _IDLE_LIMIT: Final = 55.0
 _IDLE_MARGIN: Final = 1.0
 
 _SINGLETONS = frozenset((b"content-length", b"transfer-encoding", b"sec-websocket-accept", b"upgrade"))
-_TRAVELS_ON = CORS_FIELDS | {b"date"}
-_OWNED = HOP_BY_HOP | _SINGLETONS | _TRAVELS_ON | {b"x-request-id"}
-_NOT_NAMEABLE: Final = _OWNED | {b"close", b"set-cookie"}
+TRAVELS_ON: Final = CORS_FIELDS | {b"date"}
+OWNED: Final = HOP_BY_HOP | _SINGLETONS | TRAVELS_ON | {b"x-request-id"}
+PRIVATE: Final = frozenset((b"set-cookie",))
+_NOT_NAMEABLE: Final = OWNED | {b"close", b"set-cookie"}
 
 
 class ResponseHead:
@@ -86,7 +87,7 @@ class ResponseParser:
 
     def __init__(self, max_fields: int = 200) -> None:
         self.max_fields = max_fields
-        self._table = LineTable(_OWNED, (), _TRAVELS_ON, frozenset((b"set-cookie",)), underscores=True)
+        self._table = LineTable(OWNED, (), TRAVELS_ON, PRIVATE, underscores=True)
 
     def head(self, raw: bytes) -> ResponseHead:
         """

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from siger.http.channel import Channel, ChannelContext
+from siger.http.h2.server import ServerConnection, ServerContext
 from siger.http.proxy_protocol import HeaderError, parse_header
 from siger.policy.limit_keys import address_key
 
@@ -38,7 +39,7 @@ class ServerProtocol(Protocol):
 
     reads_directly = True
 
-    _channel: Channel
+    _channel: Channel | ServerConnection
 
     def __init__(self, factory: ServerFactory, peer: bytes) -> None:
         self.factory = factory
@@ -50,9 +51,28 @@ class ServerProtocol(Protocol):
         """
         transport: Any = self.transport
         secure = ISSLTransport.providedBy(transport)
-        self._channel = Channel(self.factory.context, transport, self._peer, secure)
-        self.dataReceived = self._channel.data_received  # type: ignore[method-assign]  # bound once, for speed
+        negotiated = transport.negotiatedProtocol if secure else None
+        if negotiated == b"h2":
+            self._begin_http2(secure)
+        else:
+            channel = self._channel = Channel(self.factory.context, transport, self._peer, secure)
+            if self.factory.http2 is not None and negotiated is None:
+                channel.on_preface = self._preface_received
+            self.dataReceived = channel.data_received  # type: ignore[method-assign]  # bound once, for speed
         transport.registerProducer(self, True)
+
+    def _begin_http2(self, secure: bool) -> ServerConnection:
+        http2 = self.factory.http2
+        assert http2 is not None
+        connection = ServerConnection(self.factory.context, http2, cast(Any, self.transport), self._peer, secure)
+        self._channel = connection
+        self.dataReceived = connection.data_received  # type: ignore[method-assign]
+        return connection
+
+    def _preface_received(self, data: bytes) -> None:
+        connection = self._begin_http2(self._channel.secure)
+        switch_receiver(self)
+        connection.data_received(data)
 
     def readConnectionLost(self) -> None:
         """
@@ -141,10 +161,7 @@ class AnnouncedProtocol(ServerProtocol):
         channel, context = self._channel, self.factory.context
         channel.deadline = context.deadlines.now + context.limits.header_timeout
         self.dataReceived = channel.data_received  # type: ignore[method-assign]
-        # Transports that keep the method that takes their bytes are to be told of another; see siger.transports.
-        switch = getattr(self.transport, "switch_protocol", None)
-        if switch is not None:
-            switch(self)
+        switch_receiver(self)
         if rest:
             channel.data_received(rest)
 
@@ -159,11 +176,21 @@ class AnnouncedProtocol(ServerProtocol):
         self._channel.connection_lost()
 
 
+def switch_receiver(protocol: Protocol) -> None:
+    """
+    Tell a transport that keeps the method that takes its bytes of another; see L{siger.transports}.
+    """
+    switch = getattr(protocol.transport, "switch_protocol", None)
+    if switch is not None:
+        switch(protocol)
+
+
 class ServerFactory(Factory):
     """
     Accepts connections, within limits.
 
     @ivar context: what the channels share.
+    @ivar http2: what connections of HTTP/2 share, if that is spoken.
     @ivar accepted: how many connections were accepted so far.
     @ivar refused: how many were closed at once because of a limit.
     @ivar unannounced: how many began with something else than the header that they had to begin with.
@@ -172,11 +199,18 @@ class ServerFactory(Factory):
     log = Logger(namespace="siger")
     noisy = False
 
-    def __init__(self, context: ChannelContext, proxied: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+    def __init__(
+        self,
+        context: ChannelContext,
+        proxied: Sequence[IPv4Network | IPv6Network] = (),
+        http2: ServerContext | None = None,
+    ) -> None:
         """
         @param proxied: the networks of load balancers, whose connections have to begin with a PROXY protocol header.
+        @param http2: what connections of HTTP/2 share; C{None} if that is not spoken.
         """
         self.context = context
+        self.http2 = http2
         self.accepted = 0
         self.refused = 0
         self.unannounced = 0

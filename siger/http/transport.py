@@ -5,11 +5,18 @@ What a channel needs of a transport: the part of Twisted's C{ITCPTransport} that
 from __future__ import annotations
 
 import fcntl
+import socket
 import struct
 import termios
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
 
-__all__ = ["Transport", "close", "half_close", "unacknowledged"]
+__all__ = ["Transport", "close", "half_close", "keep_alive", "unacknowledged"]
+
+# A peer that is gone is found out within two minutes.
+_PROBE_AFTER: Final = 60
+_PROBE_EVERY: Final = 15
+_PROBES: Final = 4
 
 
 class Transport(Protocol):
@@ -18,6 +25,8 @@ class Transport(Protocol):
     """
 
     def write(self, data: bytes, /) -> None: ...
+
+    def writeSequence(self, pieces: Iterable[bytes], /) -> None: ...
 
     def loseConnection(self) -> None: ...
 
@@ -28,6 +37,22 @@ class Transport(Protocol):
     def pauseProducing(self) -> None: ...
 
     def resumeProducing(self) -> None: ...
+
+
+def keep_alive(transport: Transport) -> None:
+    """
+    Have the kernel find out whether the peer is still there, where that can be done: a connection that may be silent
+    for hours would not be missed otherwise.
+    """
+    get_handle: Any = getattr(transport, "getHandle", None)
+    try:
+        handle = get_handle()
+        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+    except (AttributeError, TypeError, OSError):
+        return
 
 
 def close(transport: Transport) -> None:

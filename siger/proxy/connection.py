@@ -36,7 +36,11 @@ _MAX_INTERIM: Final = 16
 class Recipient(Protocol):
     """
     What a response is delivered to.
+
+    @ivar streaming: the two ends send when they have something to say, so that silence means nothing.
     """
+
+    streaming: bool
 
     def interim_received(self, head: ResponseHead) -> None:
         """
@@ -71,6 +75,13 @@ class Recipient(Protocol):
 
         @param replayable: the connection had served before and ended without a byte of this response, so that the
             instance probably never saw the request.
+        """
+
+    def upstream_reset(self, code: int) -> None:
+        """
+        There will be no (more) response: the instance broke it off.
+
+        @param code: of HTTP/2 (RFC 9113 section 7).
         """
 
     def upstream_refused(self, reason: Reason) -> None:

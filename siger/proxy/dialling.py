@@ -4,6 +4,7 @@ Making connections to an instance, and joining them to their transports.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionDone
@@ -16,27 +17,57 @@ from twisted.python.failure import Failure
 
 from siger.config.settings import Timeouts
 from siger.errors import Reason
+from siger.http.transport import Transport, keep_alive
 from siger.proxy.connection import Owner, UpstreamConnection
+from siger.proxy.multiplexed import ClientConnection
 from siger.tls.upstream import HandshakeFailed
 
-__all__ = ["DialFactory", "Dialler", "UpstreamProtocol"]
+__all__ = ["DialFactory", "Dialler", "Http1Dialler", "Http2Dialler", "Http2Protocol", "Secure", "UpstreamProtocol"]
 
 
-class Dialler(Owner, Protocol):
+Secure = Callable[[ClientFactory, str, float], ClientFactory]
+"""
+Wraps the factory of a connection that is to be TLS; see L{siger.tls.upstream.UpstreamTLS.wrap}.
+"""
+
+
+class Dialler(Protocol):
     """
     What asked for a connection: a pool.
     """
 
     timeouts: Timeouts
 
-    def dialled(self, factory: DialFactory, connection: UpstreamConnection) -> None:
+    def make_protocol(self, factory: DialFactory) -> TwistedProtocol:
         """
-        A connection was made.
+        A connection is there: what is to be on it.
         """
 
     def dial_failed(self, factory: DialFactory, reason: Reason) -> None:
         """
         A connection could not be made.
+        """
+
+
+class Http1Dialler(Dialler, Owner, Protocol):
+    """
+    One that has connections of HTTP/1.1.
+    """
+
+    def dialled(self, factory: DialFactory, connection: UpstreamConnection) -> None:
+        """
+        A connection was made.
+        """
+
+
+class Http2Dialler(Dialler, Protocol):
+    """
+    One that has connections of HTTP/2.
+    """
+
+    def made(self, factory: DialFactory, transport: Transport) -> ClientConnection:
+        """
+        A connection was made.
         """
 
 
@@ -55,12 +86,12 @@ class DialFactory(ClientFactory):
         self.connector: Any = None
         self.settled = False
 
-    def buildProtocol(self, addr: IAddress | None) -> UpstreamProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol:
         """
         The attempt succeeded.
         """
         self.settled = True
-        return UpstreamProtocol(self._dialler, self)
+        return self._dialler.make_protocol(self)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         """
@@ -81,8 +112,8 @@ class UpstreamProtocol(TwistedProtocol):
 
     _connection: UpstreamConnection
 
-    def __init__(self, dialler: Dialler, factory: DialFactory) -> None:
-        self._dialler = dialler
+    def __init__(self, pool: Http1Dialler, factory: DialFactory) -> None:
+        self._pool = pool
         self._factory = factory
 
     def connectionMade(self) -> None:
@@ -90,16 +121,65 @@ class UpstreamProtocol(TwistedProtocol):
         Put a connection on the transport, and give it to whoever waits.
         """
         transport: Any = self.transport
-        self._connection = UpstreamConnection(self._dialler, transport, self._dialler.timeouts)
+        self._connection = UpstreamConnection(self._pool, transport, self._pool.timeouts)
         self.dataReceived = self._connection.data_received  # type: ignore[method-assign]  # bound once, for speed
         transport.registerProducer(self, True)
-        self._dialler.dialled(self._factory, self._connection)
+        self._pool.dialled(self._factory, self._connection)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         The connection is gone.
         """
         self._connection.connection_lost(reason.check(ConnectionDone) is not None)
+
+    def pauseProducing(self) -> None:
+        """
+        The transport's buffer is full.
+        """
+        self._connection.writing_paused()
+
+    def resumeProducing(self) -> None:
+        """
+        The transport's buffer has room.
+        """
+        self._connection.writing_resumed()
+
+    def stopProducing(self) -> None:
+        """
+        The transport is closing; C{connectionLost} says so too.
+        """
+
+
+class Http2Protocol(TwistedProtocol):
+    """
+    Joins a L{ClientConnection} to its transport.
+
+    @ivar reads_directly: as for L{UpstreamProtocol}.
+    """
+
+    reads_directly = True
+
+    _connection: ClientConnection
+
+    def __init__(self, pool: Http2Dialler, factory: DialFactory) -> None:
+        self._pool = pool
+        self._factory = factory
+
+    def connectionMade(self) -> None:
+        """
+        Put a connection on the transport, and tell its pool.
+        """
+        transport: Any = self.transport
+        keep_alive(transport)
+        connection = self._connection = self._pool.made(self._factory, transport)
+        self.dataReceived = connection.data_received  # type: ignore[method-assign]  # bound once, for speed
+        transport.registerProducer(self, True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection is gone.
+        """
+        self._connection.connection_lost()
 
     def pauseProducing(self) -> None:
         """

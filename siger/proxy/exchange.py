@@ -19,6 +19,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from siger.balancing.protocols import HTTP2
+from siger.config.settings import Timeouts
 from siger.errors import Reason
 from siger.grpc.content import GRPC
 from siger.grpc.metadata import status_in
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from siger.policy.identity import Identity
     from siger.policy.vigil import Vigils
     from siger.proxy.connection import UpstreamConnection
+    from siger.proxy.multiplexed import ClientStream
+    from siger.proxy.multiplexed_pool import MultiplexedPool
     from siger.proxy.pool import Pool
 
 __all__ = ["Exchange", "ProxyContext"]
@@ -54,6 +58,9 @@ _MAX_ATTEMPTS: Final = 2
 _MAX_REFUSALS: Final = 4
 _REPLAY_BYTES: Final = 65536
 """How much of a request's body is kept until its response begins, where an instance may refuse the request."""
+
+
+_UNHURRIED: Final = Timeouts(response=NEVER, idle=NEVER)
 
 
 class ProxyContext:
@@ -67,7 +74,7 @@ class ProxyContext:
         self,
         observer: Observer,
         forwarding: Forwarding,
-        make_pool: Callable[[Endpoint, ServiceSettings], Pool],
+        make_pool: Callable[[Endpoint, ServiceSettings], Pool | MultiplexedPool],
         vigils: Vigils | None = None,
         deadlines: Deadlines | None = None,
     ) -> None:
@@ -120,6 +127,7 @@ class Exchange:
         "_vigil",
         "_whole",
         "deadline",
+        "streaming",
     )
 
     def __init__(
@@ -157,8 +165,8 @@ class Exchange:
         self._own_cors = own_cors
         self._calls = calls
         self._endpoint: Endpoint | None = None
-        self._pool: Pool | None = None
-        self._connection: UpstreamConnection | None = None
+        self._pool: Pool | MultiplexedPool | None = None
+        self._connection: UpstreamConnection | ClientStream | None = None
         self._tried: list[Endpoint] | None = None
         self._pieces: list[bytes] | None = None
         self._whole = True
@@ -173,7 +181,7 @@ class Exchange:
         self._done = False
         self.deadline = NEVER
         fields = head.fields
-        self._grpc = fields.grpc == GRPC
+        self.streaming = self._grpc = fields.grpc == GRPC
         self._grpc_status = -1
         self._request_complete = not (fields.chunked or fields.content_length)
 
@@ -198,11 +206,15 @@ class Exchange:
             return None
         if length is not None and length > self._settings.max_body:
             self._refuse(Reason.BODY_TOO_LARGE)
-        elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._head):
+        elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._head) and self._can_upgrade():
             self._begin_upgrade()
         else:
             self._choose()
         return None if self._done else self
+
+    def _can_upgrade(self) -> bool:
+        # HTTP/2 has no upgrades: a request for one goes on as what it is besides.
+        return self._settings.protocol not in HTTP2
 
     def _set_deadline(self) -> None:
         # A call ends at the time that its client gave it, or the service gives every call, whichever is sooner.
@@ -265,7 +277,7 @@ class Exchange:
         assert self._pool is not None
         self._pool.wait(self, self._settings.timeouts.connect)
 
-    def connected(self, connection: UpstreamConnection) -> None:
+    def connected(self, connection: UpstreamConnection | ClientStream) -> None:
         """
         Send the request head on this connection, and what was held of the body.
         """
@@ -294,13 +306,15 @@ class Exchange:
             request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
         head_only = self._head.method == b"HEAD"
         bodied = fields.chunked or bool(fields.content_length)
-        connection.begin(self, request, head_only, bodied, self._settings.timeouts, fields.chunked)
+        # A call that has a deadline has that, and may take until then.
+        timeouts = self._settings.timeouts if self.deadline == NEVER else _UNHURRIED
+        connection.begin(self, request, head_only, bodied, timeouts, fields.chunked)
         if bodied:
             self._continue_body(connection)
         elif not connection.multiplexed:
             self._whole = False
 
-    def _continue_body(self, connection: UpstreamConnection) -> None:
+    def _continue_body(self, connection: UpstreamConnection | ClientStream) -> None:
         # Sends what is here of the body, and lets the rest come.
         pieces = self._pieces
         if not connection.multiplexed:

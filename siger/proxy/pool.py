@@ -16,7 +16,7 @@ from siger.errors import Reason
 from siger.http.deadlines import Deadlines
 from siger.http.response import ResponseParser
 from siger.proxy.connection import UpstreamConnection
-from siger.proxy.dialling import DialFactory
+from siger.proxy.dialling import DialFactory, Secure, UpstreamProtocol
 from siger.proxy.waiting import Waiter, WaitingLine
 
 __all__ = ["Pool"]
@@ -32,9 +32,19 @@ class Pool:
     """
 
     def __init__(
-        self, reactor: Any, endpoint: Endpoint, settings: ServiceSettings, deadlines: Deadlines, parser: ResponseParser
+        self,
+        reactor: Any,
+        endpoint: Endpoint,
+        settings: ServiceSettings,
+        deadlines: Deadlines,
+        parser: ResponseParser,
+        secure: Secure | None = None,
     ) -> None:
+        """
+        @param secure: wraps the factory of a connection that is to be TLS.
+        """
         self._reactor = reactor
+        self._secure = secure
         self._endpoint = endpoint
         self._limit = settings.max_connections
         self._max_waiting = settings.max_waiting
@@ -157,9 +167,17 @@ class Pool:
         factory = DialFactory(self)
         self._dialling.add(factory)
         # Whoever waits has a deadline of their own; the reactor's is only there to end the attempt itself.
-        connector = self._reactor.connectTCP(instance.address, instance.port, factory, timeout=patience + 1.0)
+        timeout = patience + 1.0
+        wrapped = factory if self._secure is None else self._secure(factory, instance.address, timeout)
+        connector = self._reactor.connectTCP(instance.address, instance.port, wrapped, timeout=timeout)
         if not factory.settled:
             factory.connector = connector
+
+    def make_protocol(self, factory: DialFactory) -> UpstreamProtocol:
+        """
+        A connection is there: what is to be on it.
+        """
+        return UpstreamProtocol(self, factory)
 
     def dialled(self, factory: DialFactory, connection: UpstreamConnection) -> None:
         """

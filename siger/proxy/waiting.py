@@ -11,6 +11,7 @@ from typing import Protocol
 from siger.errors import Reason
 from siger.http.deadlines import NEVER, Deadlines
 from siger.proxy.connection import UpstreamConnection
+from siger.proxy.multiplexed import ClientStream
 
 __all__ = ["Waiter", "WaitingLine"]
 
@@ -20,7 +21,7 @@ class Waiter(Protocol):
     An exchange that needs a connection.
     """
 
-    def connected(self, connection: UpstreamConnection) -> None:
+    def connected(self, connection: UpstreamConnection | ClientStream) -> None:
         """
         Here it is; it is the waiter's to begin on.
         """

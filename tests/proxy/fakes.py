@@ -70,6 +70,7 @@ class FakeRecipient:
 
     def __init__(self, accept: bool = False) -> None:
         self.accept = accept
+        self.streaming = False
         self.on_response: Callable[[], None] = lambda: None
         self.events: list[str] = []
         self.head: ResponseHead | None = None
@@ -126,6 +127,20 @@ class FakeRecipient:
         assert not self.complete
         self.events.append(f"failed {reason.code}")
         self.reason, self.replayable = reason, replayable
+
+    def upstream_reset(self, code: int) -> None:
+        """
+        Note it.
+        """
+        assert not self.complete
+        self.events.append(f"reset {code}")
+
+    def upstream_refused(self, reason: Reason) -> None:
+        """
+        Note it.
+        """
+        assert not self.complete
+        self.events.append(f"refused {reason.code}")
 
     def pause_request(self) -> None:
         """

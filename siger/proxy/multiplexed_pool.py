@@ -1,0 +1,240 @@
+"""
+The HTTP/2 connections to one instance: a few, each shared by many exchanges.
+
+An exchange gets a stream of the connection that has the fewest. Another connection is made when those that there are
+have no room left, or are half full: so a quiet service has one, and a busy one no more than it may have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from siger.errors import Reason
+from siger.http.deadlines import Deadlines
+from siger.http.h2.responses import ResponseReader
+from siger.http.h2.writing import Batch
+from siger.http.transport import Transport
+from siger.proxy.dialling import DialFactory, Http2Protocol, Secure
+from siger.proxy.multiplexed import ClientConnection, ClientStream
+from siger.proxy.waiting import Waiter, WaitingLine
+
+if TYPE_CHECKING:
+    from siger.balancing.instances import Endpoint
+    from siger.config.settings import ServiceSettings
+
+__all__ = ["MultiplexedPool"]
+
+
+class MultiplexedPool:
+    """
+    One instance's connections.
+
+    @ivar timeouts: of the service.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        endpoint: Endpoint,
+        settings: ServiceSettings,
+        deadlines: Deadlines,
+        reader: ResponseReader,
+        batch: Batch,
+        secure: Secure | None = None,
+    ) -> None:
+        """
+        @param secure: wraps the factory of a connection that is to be TLS.
+        """
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._reader = reader
+        self._batch = batch
+        self._secure = secure
+        self._max_streams = settings.max_streams
+        self._max_connections = settings.h2_connections
+        self._max_waiting = settings.max_waiting
+        self._connections: list[ClientConnection] = []
+        self._retired: set[ClientConnection] = set()
+        self._line = WaitingLine(deadlines, self._give_up)
+        self._dialling: set[DialFactory] = set()
+        self._closed = False
+        self.timeouts = settings.timeouts
+        self.deadlines = deadlines
+
+    def __repr__(self) -> str:
+        return f"<MultiplexedPool {self._endpoint.label.decode()} [{self.describe()}]>"
+
+    def describe(self) -> str:
+        """
+        The state in words.
+        """
+        return f"{self.active} active, {self.idle} idle, {self.connecting} connecting, {self.waiting} waiting"
+
+    @property
+    def active(self) -> int:
+        """
+        Connections with an exchange on them.
+        """
+        return len([connection for connection in self._all() if connection.load])
+
+    @property
+    def idle(self) -> int:
+        """
+        Connections without any.
+        """
+        return len([connection for connection in self._all() if not connection.load])
+
+    @property
+    def connecting(self) -> int:
+        """
+        Connections being made.
+        """
+        return len(self._dialling)
+
+    @property
+    def waiting(self) -> int:
+        """
+        Exchanges that wait for a stream.
+        """
+        return len(self._line)
+
+    def _all(self) -> list[ClientConnection]:
+        return [*self._connections, *self._retired]
+
+    # Getting a stream.
+
+    def checkout(self) -> ClientStream | None:
+        """
+        A stream for an exchange, or C{None} if there is no room.
+        """
+        best = self._roomiest()
+        if best is None:
+            return None
+        if best.load >= self._max_streams >> 1:
+            self._dial_another()
+        return best.reserve()
+
+    def _roomiest(self) -> ClientConnection | None:
+        best: ClientConnection | None = None
+        most = 0
+        for connection in self._connections:
+            room = connection.room
+            if room > most:
+                best, most = connection, room
+        return best
+
+    def wait(self, waiter: Waiter, patience: float | None = None) -> None:
+        """
+        Ask for a stream that is not there yet.
+
+        @param patience: for how many seconds the waiter can wait; as long as the service says, if it does not say.
+        """
+        stream = None if self._closed else self.checkout()
+        if self._closed:
+            waiter.connect_failed(Reason.NO_INSTANCE)
+        elif stream is not None:
+            waiter.connected(stream)
+        elif self.waiting >= self._max_waiting:
+            waiter.connect_failed(Reason.POOL_FULL)
+        else:
+            self._line.append(waiter, self.timeouts.connect if patience is None else patience)
+            self._dial_another()
+
+    def cancel(self, waiter: Waiter) -> None:
+        """
+        Wait no more.
+        """
+        self._line.remove(waiter)
+
+    def _give_up(self, waiter: Waiter) -> None:
+        waiter.connect_failed(Reason.CONNECT_TIMEOUT if self._dialling else Reason.POOL_FULL)
+
+    # Making a connection.
+
+    def _dial_another(self) -> None:
+        # One at a time: what waits can often use the one that is being made.
+        if self._closed or self._dialling or len(self._connections) >= self._max_connections:
+            return
+        factory = DialFactory(self)
+        self._dialling.add(factory)
+        instance = self._endpoint.instance
+        timeout = self.timeouts.connect + 1.0
+        wrapped = factory if self._secure is None else self._secure(factory, instance.address, timeout)
+        connector = self._reactor.connectTCP(instance.address, instance.port, wrapped, timeout=timeout)
+        if not factory.settled:
+            factory.connector = connector
+
+    def make_protocol(self, factory: DialFactory) -> Http2Protocol:
+        """
+        See L{siger.proxy.dialling.Dialler.make_protocol}.
+        """
+        return Http2Protocol(self, factory)
+
+    def made(self, factory: DialFactory, transport: Transport) -> ClientConnection:
+        """
+        A connection was made.
+        """
+        self._dialling.discard(factory)
+        connection = ClientConnection(self, transport, self._reader, self._batch, self._max_streams)
+        if self._closed:
+            connection.retire()
+        else:
+            self._connections.append(connection)
+            self.released(connection)
+            if self._line:
+                self._dial_another()
+        return connection
+
+    def dial_failed(self, factory: DialFactory, reason: Reason) -> None:
+        """
+        A connection could not be made. Those who waited for it try another instance; where there are connections, they
+        wait for room on those.
+        """
+        self._dialling.discard(factory)
+        if self._connections:
+            return
+        # Only those who wait now: some may come back.
+        for _ in range(len(self._line)):
+            waiter = self._line.pop()
+            if waiter is not None:
+                waiter.connect_failed(reason)
+
+    # What connections tell.
+
+    def released(self, connection: ClientConnection) -> None:
+        """
+        There is room on a connection: for those who wait.
+        """
+        while self._line and connection.room > 0:
+            waiter = self._line.pop()
+            if waiter is not None:
+                waiter.connected(connection.reserve())
+
+    def retired(self, connection: ClientConnection) -> None:
+        """
+        A connection takes no more streams.
+        """
+        if connection in self._connections:
+            self._connections.remove(connection)
+            self._retired.add(connection)
+            if self._line:
+                self._dial_another()
+
+    def forget_connection(self, connection: ClientConnection) -> None:
+        """
+        A connection is gone.
+        """
+        self._retired.discard(connection)
+
+    def close(self) -> None:
+        """
+        The instance is gone from discovery: running exchanges finish, and their connections then close.
+        """
+        self._closed = True
+        for connection in list(self._connections):
+            connection.retire()
+        while (waiter := self._line.pop()) is not None:
+            waiter.connect_failed(Reason.NO_INSTANCE)
+        for factory in list(self._dialling):
+            if factory.connector is not None:
+                factory.connector.stopConnecting()
