@@ -24,17 +24,18 @@ from twisted.internet.interfaces import (
     ISSLTransport,
     ISystemHandle,
 )
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from siger.tls.facts import Facts
 from siger.tls.records import Records
 
 __all__ = ["TLSLayer"]
 
 
 @implementer(ISSLTransport, INegotiated, ISystemHandle, IConsumer, IPushProducer, IHalfCloseableProtocol)
-class TLSLayer(Protocol):
+class TLSLayer(Facts):
     """
     One end of a TLS connection.
 
@@ -46,7 +47,6 @@ class TLSLayer(Protocol):
 
     reads_directly = True
 
-    transport: Any
     application: Any = None
     negotiatedProtocol: bytes | None = None
     disconnecting = False
@@ -297,55 +297,11 @@ class TLSLayer(Protocol):
         """
         self.loseConnection()
 
-    # Facts.
-
-    def getHandle(self) -> Any:
-        """
-        Return the connection's socket.
-        """
-        return self.transport.getHandle()
-
-    def getHost(self) -> Any:
-        """
-        Return this end's address.
-        """
-        return self.transport.getHost()
-
-    def getPeer(self) -> Any:
-        """
-        Return the other end's address.
-        """
-        return self.transport.getPeer()
-
     def getPeerCertificate(self) -> bytes | None:
         """
         Return the peer's certificate in DER, if it has shown one.
         """
         return self._records.peer_certificate
-
-    def getTcpNoDelay(self) -> Any:
-        """
-        Tell whether small segments are sent at once.
-        """
-        return self.transport.getTcpNoDelay()
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """
-        Send small segments at once, or let the kernel collect them.
-        """
-        self.transport.setTcpNoDelay(enabled)
-
-    def getTcpKeepAlive(self) -> Any:
-        """
-        Tell whether the kernel probes an idle connection.
-        """
-        return self.transport.getTcpKeepAlive()
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """
-        Have the kernel probe an idle connection, or not.
-        """
-        self.transport.setTcpKeepAlive(enabled)
 
 
 def _ignore(data: bytes) -> None:
