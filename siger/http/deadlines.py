@@ -78,12 +78,12 @@ class Deadlines:
         """
         self._members.add(member)
 
-    def hurry(self, member: Timed, seconds: float) -> None:
+    def allow(self, member: Timed, seconds: float) -> None:
         """
-        Watch this one, and sweep as soon as its time is over, if that is before the next sweep.
-
-        @param seconds: from now until its deadline.
+        Watch this one, with a deadline so many seconds from now, and sweep at that very time if the next sweep were
+        later.
         """
+        member.deadline = self._clock.seconds() + seconds
         self._members.add(member)
         if seconds < INTERVAL:
             self._clock.callLater(max(0.0, seconds), self.sweep)

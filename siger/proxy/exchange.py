@@ -104,6 +104,7 @@ class Exchange:
         "_context",
         "_done",
         "_endpoint",
+        "_ends",
         "_first_byte",
         "_grpc",
         "_grpc_status",
@@ -179,6 +180,7 @@ class Exchange:
         self._upgrade = False
         self._vigil: Any = None
         self._done = False
+        self._ends = NEVER
         self.deadline = NEVER
         fields = head.fields
         self.streaming = self._grpc = fields.grpc == GRPC
@@ -229,9 +231,9 @@ class Exchange:
             allowed = min(allowed, seconds) if allowed else seconds
         elif not allowed:
             return
-        self.deadline = self._start + allowed
+        self._ends = self._start + allowed
         if self._context.deadlines is not None:
-            self._context.deadlines.hurry(self, self.deadline - monotonic())
+            self._context.deadlines.allow(self, self._ends - monotonic())
 
     def deadline_passed(self) -> None:
         """
@@ -299,15 +301,15 @@ class Exchange:
             self._context.forwarding,
             b"" if self._identity is None else self._identity.lines,
         )
-        if connection.multiplexed and self.deadline != NEVER:
-            request += packed_timeout(self.deadline - monotonic())
+        if connection.multiplexed and self._ends != NEVER:
+            request += packed_timeout(self._ends - monotonic())
         if self._upgrade:
             connection.exclusive = True
             request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
         head_only = self._head.method == b"HEAD"
         bodied = fields.chunked or bool(fields.content_length)
         # A call that has a deadline has that, and may take until then.
-        timeouts = self._settings.timeouts if self.deadline == NEVER else _UNHURRIED
+        timeouts = self._settings.timeouts if self._ends == NEVER else _UNHURRIED
         connection.begin(self, request, head_only, bodied, timeouts, fields.chunked)
         if bodied:
             self._continue_body(connection)

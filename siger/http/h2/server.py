@@ -178,7 +178,6 @@ class ServerStream(Http2Stream):
 
     def _body_ended(self) -> None:
         self.deadline = NEVER
-        self._paused = False
 
     def _settle(self) -> None:
         # Both sides may have ended by now.

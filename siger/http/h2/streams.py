@@ -121,7 +121,7 @@ class Http2Stream:
             if self._expected < 0 or (end and self._expected):
                 raise StreamFault(PROTOCOL_ERROR, "the body's length is not what Content-Length says")
         if end:
-            self.remote_ended = True
+            self._receiving_over()
         elif self._paused:
             self._held += size
             self.connection.hold(size)
@@ -136,9 +136,20 @@ class Http2Stream:
 
         @raise StreamFault: the declared length says that there is more.
         """
-        self.remote_ended = True
+        self._receiving_over()
         if self._expected > 0:
             raise StreamFault(PROTOCOL_ERROR, "the body's length is not what Content-Length says")
+
+    def _receiving_over(self) -> None:
+        # Nothing more can come, so nothing has to be held back.
+        self.remote_ended = True
+        self._paused = False
+        self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, 0
+        if held:
+            self.connection.release(held)
 
     def _owe(self, size: int) -> None:
         # Small amounts are not worth a frame.
@@ -162,10 +173,10 @@ class Http2Stream:
         Let it come again.
         """
         self._paused = False
-        held, self._held = self._held, 0
+        held = self._held
         if held:
-            self.connection.release(held)
-            if not self.remote_ended and not self.local_gone:
+            self._release()
+            if not self.remote_ended:
                 self._owe(held)
 
     @property
@@ -293,9 +304,7 @@ class Http2Stream:
         self._queue = None
         self.queued = 0
         self.stalled_since = NEVER
-        held, self._held = self._held, 0
-        if held:
-            self.connection.release(held)
+        self._release()
 
     def sending_paused(self) -> None:
         """
