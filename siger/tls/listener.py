@@ -81,8 +81,9 @@ class SecureListener:
         return self._came_astray if len(self._settings.certificates) > 1 else None
 
     def _came_astray(self, stream: Any, authority: bytes) -> bool:
-        # The connection's own certificate, which another of the same names may have replaced since.
-        certificate = getattr(getattr(stream, "transport", None), "certificate", None)
+        # A channel of HTTP/1.1 is the stream itself; one of HTTP/2 is what its streams are on.
+        transport = getattr(getattr(stream, "connection", stream), "transport", None)
+        certificate = getattr(transport, "certificate", None)
         return certificate is not None and self._store.is_misdirected(certificate, authority)
 
     def expose(self, metrics: Metrics) -> None:

@@ -88,11 +88,12 @@ class SecureListenerTests(SynchronousTestCase):
         """
         listener = self.make("a.example", "b.example")
         first, _ = listener._store.certificates
-        stream = SimpleNamespace(transport=SimpleNamespace(certificate=first))
+        channel = SimpleNamespace(transport=SimpleNamespace(certificate=first))
         asked = listener.is_misdirected
         assert asked is not None
-        self.assertTrue(asked(stream, b"b.example:8443"))
-        self.assertFalse(asked(stream, b"a.example"))
+        for stream in (channel, SimpleNamespace(connection=channel)):
+            self.assertTrue(asked(stream, b"b.example:8443"))
+            self.assertFalse(asked(stream, b"a.example"))
         self.assertFalse(asked(SimpleNamespace(), b"b.example"))
 
     def test_one_certificate(self) -> None:
