@@ -140,6 +140,15 @@ class MalformedTests(SynchronousTestCase):
         self.assertFalse(refused(met, pack_integer(62, 7, 0x80)))
         self.assertTrue(refused(met, pack_integer(63, 7, 0x80)))
 
+    def test_index_zero_is_whole(self) -> None:
+        """
+        Index 0 is refused whatever follows, and not taken for the beginning of a longer index.
+        """
+        met = decoder()
+        met.decode(b"".join(added(b"x-%d" % number, b"") for number in range(80)))
+        for block in (b"\x80\x00", b"\x80\x01\x82"):
+            self.assertTrue(refused(met, block), block)
+
     def test_evicted_index(self) -> None:
         """
         What was evicted is not there any more.

@@ -121,6 +121,15 @@ class FieldTests(SynchronousTestCase):
         [entry] = decoder().decode(pack_secret(name, value))
         self.assertEqual((entry.name, entry.value, entry.never_indexed), (name, value, True))
 
+    def test_long_strings(self) -> None:
+        """
+        From 127 bytes on, a length needs more than one byte.
+        """
+        for size, length in ((126, "7e"), (127, "7f00"), (128, "7f01"), (300, "7fad01")):
+            text = b"a" * size
+            string = bytes.fromhex(length) + text
+            self.assertEqual(pack_field(text, text), b"\x00" + string + string)
+
     def test_no_table(self) -> None:
         """
         What a connection begins with leaves it without a table, whatever was in it.
