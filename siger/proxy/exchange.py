@@ -232,7 +232,9 @@ class Exchange:
         elif not allowed:
             return
         self._ends = self._start + allowed
-        if self._context.deadlines is not None:
+        if not allowed:
+            self._refuse(Reason.DEADLINE_EXCEEDED)
+        elif self._context.deadlines is not None:
             self._context.deadlines.allow(self, self._ends - monotonic())
 
     def deadline_passed(self) -> None:

@@ -43,6 +43,7 @@ __all__ = ["ServerConnection", "ServerContext", "ServerStream"]
 
 _CONNECTION_WINDOW: Final = 1 << 20
 _RATE_GRACE: Final = 5.0
+_LINGER_SECONDS: Final = 1.0
 _KEPT_HEADS: Final = 64
 _KEPT_BLOCK: Final = 1024
 _REQUEST_ID: Final = b"\x00\x0cx-request-id"
@@ -212,11 +213,22 @@ class ServerStream(Http2Stream):
         if exchange is not None:
             exchange.body_failed(Reason.INVALID_FRAMING)
 
+    def linger(self) -> None:
+        """
+        The response is complete, and the rest of the request of no use to anybody. What is on its way of it is waited
+        for a moment: many clients take a reset for a failure, even with no error (section 8.1).
+        """
+        self.pause_receiving()
+        self.deadline = self.connection.now + _LINGER_SECONDS
+
     def deadline_passed(self) -> None:
         """
         The client took too long with its body.
         """
         self.deadline = NEVER
+        if self.local_ended:
+            self.connection.reset(self, NO_ERROR)
+            return
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.body_failed(Reason.REQUEST_TIMEOUT)
@@ -512,9 +524,8 @@ class ServerConnection(Http2Connection):
         """
         if stream.remote_ended:
             self.completed(stream)
-        elif self.streams.get(stream.number) is stream:
-            # The rest of the request is of no use to anybody (section 8.1).
-            self.reset(stream, NO_ERROR)
+        elif isinstance(stream, ServerStream):
+            stream.linger()
 
     def completed(self, stream: Http2Stream) -> None:
         """
