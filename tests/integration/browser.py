@@ -122,8 +122,12 @@ class Browser:
     One browser with an empty profile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *flags: str) -> None:
+        """
+        @param flags: further options of the program.
+        """
         self._program = chromium_program()
+        self._flags = flags
         self.directory = Path(tempfile.mkdtemp(prefix="siger-browser-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._tools: ClientConnection | None = None
@@ -146,6 +150,7 @@ class Browser:
                     _LAUNCH,
                     self._program,
                     *_FLAGS,
+                    *self._flags,
                     f"--user-data-dir={self.directory}",
                 ],
                 env={**os.environ, "HOME": str(self.directory)},

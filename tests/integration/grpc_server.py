@@ -94,11 +94,11 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no an
 
     def _begin(self, method: str, context: Any) -> Call:
         """
-        Keep a call under the name that the client gave it, and say who answers.
+        Keep a call under the name that the client gave it, and say who answers. A page can give it in few fields.
         """
         call = Call(method, context)
-        name = dict(call.metadata).get("x-call", "")
-        self._calls[name].append(call)
+        metadata = dict(call.metadata)
+        self._calls[metadata.get("x-call") or metadata.get("idempotency-key", "")].append(call)
         context.set_trailing_metadata((("x-server", self._name),))
         return call
 
