@@ -237,4 +237,5 @@ class MultiplexedPool:
             waiter.connect_failed(Reason.NO_INSTANCE)
         for factory in list(self._dialling):
             if factory.connector is not None:
-                factory.connector.stopConnecting()
+                # Which may have got as far as the handshake of TLS.
+                factory.connector.disconnect()

@@ -165,6 +165,9 @@ class TLSLayer(Facts):
         if half_closeable is not None:
             half_closeable.readConnectionLost()
         elif application is not None:
+            # Nobody is left to whom a producer could be of use.
+            self._fed = False
+            self.transport.unregisterProducer()
             self.loseConnection()
 
     def readConnectionLost(self) -> None:

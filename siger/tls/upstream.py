@@ -52,7 +52,7 @@ class UpstreamTLS:
         self.required = b"h2" if protocol == "h2" else None
         self._name = settings.server_name
         self._context = _context(settings, protocol)
-        self._quiet_until = 0.0
+        self._quiet_until: dict[str, float] = {}
 
     def wrap(self, factory: ClientFactory, address: str, timeout: float) -> ClientFactory:
         """
@@ -70,14 +70,16 @@ class UpstreamTLS:
         """
         layer.begin(self._context, False, self._name or address)
 
-    def tell(self, address: str, error: Exception) -> None:
+    def tell(self, instance: str, error: Exception) -> None:
         """
         Log why there is no TLS with an instance: once in a while, however many attempts there are.
         """
         now = self.clock.seconds()
-        if now >= self._quiet_until:
-            self._quiet_until = now + _QUIET_SECONDS
-            self.log.warn("no TLS with the instance {address}: {error}", address=address, error=error)
+        quiet = {known: until for known, until in self._quiet_until.items() if until > now}
+        if instance not in quiet:
+            quiet[instance] = now + _QUIET_SECONDS
+            self.log.warn("no TLS with the instance {instance}: {error}", instance=instance, error=error)
+        self._quiet_until = quiet
 
 
 def _context(settings: UpstreamTLSSettings, protocol: str) -> SSLContext:
@@ -138,7 +140,8 @@ class _SecureClientFactory(ClientFactory):
         """
         There is no TLS with whoever there is.
         """
-        self.upstream.tell(self.address, error)
+        there = self._connector.getDestination()
+        self.upstream.tell(f"{there.host}:{there.port}", error)
         self.clientConnectionFailed(self._connector, Failure(error))
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:

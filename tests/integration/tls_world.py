@@ -105,14 +105,14 @@ class SecureClient:
         """
         Read one response that has a C{Content-Length}.
         """
-        received = b""
+        received = bytearray()
         while b"\r\n\r\n" not in received:
             received += self._more()
         head, _, body = received.partition(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
         while len(body) < length:
             body += self._more()
-        return int(head.split()[1]), body
+        return int(head.split()[1]), bytes(body)
 
     def _more(self) -> bytes:
         received = self.socket.recv(65536)

@@ -22,6 +22,7 @@ from siger.config.settings import Timeouts
 from siger.errors import Reason
 from siger.proxy.connection import UpstreamConnection
 from siger.proxy.dialling import DialFactory, UpstreamProtocol
+from siger.tls.upstream import HandshakeFailed
 from tests.proxy.fakes import FakeOwner, FakeRecipient
 
 OK = b"HTTP/1.1 204 x\r\n\r\n"
@@ -69,6 +70,7 @@ class DialFactoryTests(SynchronousTestCase):
             (TimeoutError(), Reason.CONNECT_TIMEOUT),
             (NoRouteError(), Reason.UPSTREAM_UNREACHABLE),
             (ConnectError(), Reason.UPSTREAM_UNREACHABLE),
+            (HandshakeFailed("expired"), Reason.UPSTREAM_TLS),
             (UserError(), Reason.UPSTREAM_UNREACHABLE),
             (OSError(), Reason.UPSTREAM_UNREACHABLE),
         ):

@@ -564,7 +564,7 @@ class CloseTests(_PoolMixin):
         waiters = [self.ask(), self.ask()]
         self.pool.close()
         self.assertEqual([waiter.failed for waiter in waiters], [Reason.NO_INSTANCE] * 2)
-        self.assertEqual([connector.stoppedConnecting for connector in self.reactor.connectors], [True, True])
+        self.assertEqual([connector._disconnected for connector in self.reactor.connectors], [True, True])
         for _ in waiters:
             self.instance.refuse(UserError())
         self.assertEqual(self.state(), "0 active, 0 idle, 0 connecting, 0 waiting")

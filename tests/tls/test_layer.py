@@ -382,11 +382,14 @@ class EndTests(LayerCase):
         """
         The peer's end is the end of all for most applications.
         """
-        peer = self.connect()
-        peer.finish()
-        self.assertTrue(peer.transport.closed and peer.records.ended)
-        peer.lose()
-        self.assertTrue(self.application.lost is not None and self.application.lost.check(ConnectionDone))
+        for producer in (None, Producer()):
+            peer = self.connect()
+            if producer is not None:
+                self.layer.registerProducer(producer, True)
+            peer.finish()
+            self.assertTrue(peer.transport.closed and peer.records.ended)
+            peer.lose()
+            self.assertTrue(self.application.lost is not None and self.application.lost.check(ConnectionDone))
 
     def test_peer_half_closes(self) -> None:
         """
@@ -406,6 +409,7 @@ class EndTests(LayerCase):
         A connection that ends without a word may have been cut by somebody on the way: it was lost, not closed.
         """
         peer = self.connect()
+        self.layer.registerProducer(Producer(), True)
         self.layer.readConnectionLost()
         self.assertTrue(peer.transport.closed)
         peer.lose()

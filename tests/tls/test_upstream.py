@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from ssl import CERT_REQUIRED, SSLContext, SSLError, TLSVersion
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -24,7 +25,8 @@ from tests.tls.certificates import Authority, Issued
 from tests.tls.peers import AUTHORITY, Peer, server_context
 from tests.tls.test_layer import Application
 
-CONNECTOR: Any = object()
+ADDRESS = IPv4Address("TCP", "192.0.2.7", 443)
+CONNECTOR: Any = SimpleNamespace(getDestination=lambda: ADDRESS)
 
 
 class Dial(ClientFactory):
@@ -77,7 +79,7 @@ class UpstreamCase(SynchronousTestCase):
         Keep warnings.
         """
         if event.get("log_level") is LogLevel.warn:
-            self.said.append(f"{event['address']} {event['error']}")
+            self.said.append(f"{event['instance']} {event['error']}")
 
     def dial(
         self,
@@ -96,7 +98,7 @@ class UpstreamCase(SynchronousTestCase):
         self.inner = dial or Dial()
         self.factory = upstream.wrap(self.inner, address, 3.0)
         self.factory.startedConnecting(CONNECTOR)
-        layer: Any = self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.7", 443))
+        layer: Any = self.factory.buildProtocol(ADDRESS)
         return Peer(layer, context or server_context(), server=True)
 
     def lose(self, peer: Peer) -> None:
@@ -264,7 +266,7 @@ class AttemptTests(UpstreamCase):
         self.assertTrue(peer.transport.aborted)
         self.lose(peer)
         self.assertEqual(["started", "failed"], self.inner.events)
-        self.assertEqual(["a.example it closed the connection"], self.said)
+        self.assertEqual(["192.0.2.7:443 it closed the connection"], self.said)
 
     def test_too_slow(self) -> None:
         """
