@@ -115,6 +115,7 @@ _OF_REASON: Final[dict[Reason, int]] = {
     Reason.UPSTREAM_REFUSED: UNAVAILABLE,
     Reason.UPSTREAM_UNREACHABLE: UNAVAILABLE,
     Reason.UPSTREAM_RESET: UNAVAILABLE,
+    Reason.UPSTREAM_TLS: UNAVAILABLE,
     # Not UNAVAILABLE: an instance that breaks the protocol does so again, and the call may have had its effect.
     Reason.UPSTREAM_MALFORMED: INTERNAL,
     Reason.UPSTREAM_UPGRADE: INTERNAL,
