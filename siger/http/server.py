@@ -51,7 +51,8 @@ class ServerProtocol(Protocol):
         """
         transport: Any = self.transport
         secure = ISSLTransport.providedBy(transport)
-        negotiated = transport.negotiatedProtocol if secure else None
+        # Which not every transport of TLS tells: it is another interface of Twisted's.
+        negotiated = getattr(transport, "negotiatedProtocol", None) if secure else None
         if negotiated == b"h2":
             self._begin_http2(secure)
         else:

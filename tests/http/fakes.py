@@ -4,7 +4,7 @@ Stand-ins for the two sides of L{siger.http.stream}, and for the transport below
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from siger.http.problem import send_problem
@@ -287,6 +287,12 @@ class FakeTransport:
         if len(self.queued) > _HIGH_WATER and self.producer is not None and not self.producer_paused:
             self.producer_paused = True
             self.producer.pauseProducing()
+
+    def writeSequence(self, pieces: Iterable[bytes]) -> None:
+        """
+        The same for pieces.
+        """
+        self.write(b"".join(pieces))
 
     def flow(self) -> None:
         """

@@ -40,6 +40,12 @@ class FakeDialler(FakeOwner):
         self.connection: UpstreamConnection | None = None
         self.reason: Reason | None = None
 
+    def make_protocol(self, factory: DialFactory) -> UpstreamProtocol:
+        """
+        Have HTTP/1.1 on it.
+        """
+        return UpstreamProtocol(self, factory)
+
     def dialled(self, factory: DialFactory, connection: UpstreamConnection) -> None:
         """
         Begin.
