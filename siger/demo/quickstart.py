@@ -20,11 +20,12 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.client import HTTPConnection, HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
 from siger.config.load import ConfigErrors, load
-from siger.config.settings import InstanceSettings, Settings
+from siger.config.settings import InstanceSettings, ServiceSettings, Settings
 from siger.demo.children import Child, port_in_use
 from siger.jobs.client.address import DEFAULT_URL
 
@@ -86,6 +87,7 @@ class Quickstart:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note_signal)
         try:
+            self._check_grpc()
             self._check_ports()
             self._start()
             self._wait_until_ready()
@@ -103,8 +105,13 @@ class Quickstart:
         Name every configured instance after its service: C{echo-1}, C{echo-2}.
         """
         for service in self._settings.services.values():
-            for number, instance in enumerate(service.instances, 1):
-                yield f"{service.name}-{number}", instance
+            yield from _named(service)
+
+    def _services(self, grpc: bool) -> list[ServiceSettings]:
+        """
+        The services whose backends speak gRPC, or those that do not.
+        """
+        return [service for service in self._settings.services.values() if (service.protocol == "h2c") is grpc]
 
     def _check_ports(self) -> None:
         """
@@ -117,19 +124,35 @@ class Quickstart:
         if busy:
             raise QuickstartError(f"already in use: {', '.join(busy)}")
 
+    def _check_grpc(self) -> None:
+        """
+        The gateway needs no grpcio, but backends that speak gRPC do.
+        """
+        services = self._services(grpc=True)
+        if services and find_spec("grpc") is None:
+            raise QuickstartError(
+                f"{services[0].name} needs grpcio: install siger[grpc], or take it out of {self._config}"
+            )
+
     def _start(self) -> None:
         self._deadline = time.monotonic() + READY_WITHIN
-        for name, instance in self._instances():
-            self._backends.append(Child.backend(name, "--host", instance.address, "--port", str(instance.port)))
+        for module, grpc in (("siger.demo", False), ("siger.demo.grpc_greeter", True)):
+            for service in self._services(grpc):
+                for name, instance in _named(service):
+                    where = ("--host", instance.address, "--port", str(instance.port))
+                    self._backends.append(Child.backend(name, *where, module=module))
         self._gateway = Child.twistd("the gateway", "-n", "--pidfile=", "siger", "--config", str(self._config))
 
     def _wait_until_ready(self) -> None:
         """
         Wait until the gateway says that it is ready, and as many requests to each service as it has instances were
-        answered: with instances that take turns, each has answered one.  Then until the accounts are there, which a
-        gateway does not wait for.
+        answered: with instances that take turns, each has answered one.  Those that speak gRPC have to listen.  Then
+        until the accounts are there, which a gateway does not wait for.
         """
-        services = self._settings.services.values()
+        for service in self._services(grpc=True):
+            for name, instance in _named(service):
+                self._wait_for(partial(port_in_use, instance.address, instance.port), f"sign of {name}")
+        services = self._services(grpc=False)
         for path in ("/readyz", *(f"/services/{service.name}/" for service in services for _ in service.instances)):
             self._wait_for(partial(self._answers, path), f"answer from {self._url}{path}")
         if self._settings.nats_address and self._settings.seed_users:
@@ -201,15 +224,23 @@ class Quickstart:
         return f"http://{'localhost' if host in ('', '127.0.0.1') else host}:{self._settings.listen.port}"
 
     def _greeting(self) -> str:
-        service = next(iter(self._settings.services), "echo")
+        service = next((service.name for service in self._services(grpc=False)), "echo")
         lines = ["", "Siger is running:", f"  {self._settings.listen!s:<22} the gateway"]
         lines += [f"  {instance!s:<22} demo backend {name}" for name, instance in self._instances()]
         lines += [f"  {'':<22} {self._worker.name}, for jobs"] if self._worker else []
         lines += ["", "Try:", f"  curl {self._url}/services/{service}/hello", f"  curl {self._url}/health"]
+        lines += self._call_to_try()
         lines += self._accounts()
         lines += self._job_to_try() if self._worker else []
         lines += ["", f"Access log: {self._settings.access_log}.  Ctrl-C stops everything.", ""]
         return "\n".join(lines)
+
+    def _call_to_try(self) -> list[str]:
+        """
+        How to call the service that speaks gRPC, if there is one.
+        """
+        python = f"{_shown(Path(sys.executable))} -m siger.demo.grpc_greet"
+        return [f"  {python} {self._url.removeprefix('http://')} you and me" for _ in self._services(grpc=True)[:1]]
 
     def _accounts(self) -> list[str]:
         """
@@ -255,9 +286,22 @@ def _command() -> str:
     What to type for C{siger}, where this Python's commands may not be on the path.
     """
     program = Path(sysconfig.get_path("scripts"), "siger")
-    if not program.exists():
-        return "siger"
+    return _shown(program) if program.exists() else "siger"
+
+
+def _shown(program: Path) -> str:
+    """
+    A path as short as it can be typed.
+    """
     return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else str(program)
+
+
+def _named(service: ServiceSettings) -> Iterator[tuple[str, InstanceSettings]]:
+    """
+    The instances of a service, with a name for each.
+    """
+    for number, instance in enumerate(service.instances, 1):
+        yield f"{service.name}-{number}", instance
 
 
 def main(arguments: list[str] | None = None) -> int:

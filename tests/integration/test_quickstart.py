@@ -108,9 +108,9 @@ class LauncherTestCase(SynchronousTestCase):
         """
         self.room = Path(tempfile.mkdtemp(prefix="siger-quickstart-"))
         self.addCleanup(shutil.rmtree, self.room)
-        self.ports = [free_port() for _ in range(3)]
+        self.ports = [free_port() for _ in range(5)]
         shipped = (CHECKOUT / "configs" / "quickstart.yaml").read_text()
-        for was, port in zip(("8080", "9001", "9002"), self.ports, strict=True):
+        for was, port in zip(("8080", "9001", "9002", "9003", "9004"), self.ports, strict=True):
             self.assertIn(f"127.0.0.1:{was}", shipped)
             shipped = shipped.replace(f"127.0.0.1:{was}", f"127.0.0.1:{port}")
         (self.room / "quickstart.yaml").write_text(shipped + self.extra)
@@ -200,12 +200,30 @@ class QuickstartTests(LauncherTestCase):
         self.assertNotIn("Traceback", self.printed())
         self.assert_nothing_left()
 
+    def test_printedCallWorks(self) -> None:
+        """
+        The gRPC call that it tells to try works, too: three of them over one connection, answered by turns.
+        """
+        self.launch_and_wait()
+        found = re.search(
+            r"^  (\S+) (-m siger\.demo\.grpc_greet localhost:\d+ you and me)$", self.printed(), re.MULTILINE
+        )
+        assert found is not None
+        self.assertTrue(Path(found[1]).samefile(sys.executable))
+        environ = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        done = subprocess.run([found[1], *found[2].split()], env=environ, capture_output=True, text=True, timeout=30)
+        names = [line.removeprefix("Hello, ").partition("!")[0] for line in done.stdout.splitlines()]
+        servers = [line.split()[-1] for line in done.stdout.splitlines()]
+        self.assertEqual((names, done.stderr), (["you", "and", "me"], ""))
+        self.assertEqual((set(servers), servers[0]), ({"greeter-1.", "greeter-2."}, servers[2]))
+
     def test_saysWhatListens(self) -> None:
         """
         It names every address with what is there, and says how to submit a job.  SIGTERM ends it as Ctrl-C does.
         """
         launcher = self.launch_and_wait()
-        for port, what in zip(self.ports, ("the gateway", "demo backend echo-1", "demo backend echo-2"), strict=True):
+        backends = (f"demo backend {name}" for name in ("echo-1", "echo-2", "greeter-1", "greeter-2"))
+        for port, what in zip(self.ports, ("the gateway", *backends), strict=True):
             self.assertRegex(self.printed(), rf"127\.0\.0\.1:{port} +{what}\n")
         command = rf"siger job --url http://localhost:{self.ports[0]}"
         self.assertRegex(self.printed(), rf"{command} login user +\(the password is user123\)\n")
