@@ -14,6 +14,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import sysconfig
 import time
@@ -151,7 +152,7 @@ class Quickstart:
         """
         for service in self._services(grpc=True):
             for name, instance in _named(service):
-                self._wait_for(partial(port_in_use, instance.address, instance.port), f"sign of {name}")
+                self._wait_for(partial(_listens, instance), f"sign of {name}")
         services = self._services(grpc=False)
         for path in ("/readyz", *(f"/services/{service.name}/" for service in services for _ in service.instances)):
             self._wait_for(partial(self._answers, path), f"answer from {self._url}{path}")
@@ -294,6 +295,14 @@ def _shown(program: Path) -> str:
     A path as short as it can be typed.
     """
     return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else str(program)
+
+
+def _listens(instance: InstanceSettings) -> bool:
+    """
+    Whether somebody accepts connections there.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in instance.address else socket.AF_INET) as probe:
+        return probe.connect_ex((instance.address, instance.port)) == 0
 
 
 def _named(service: ServiceSettings) -> Iterator[tuple[str, InstanceSettings]]:
