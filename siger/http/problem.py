@@ -67,7 +67,7 @@ _DETAILS: dict[Reason, str] = {
     Reason.URI_TOO_LONG: "The request target is longer than this gateway accepts.",
     Reason.UNSUPPORTED_MEDIA: "The request body has a type or coding this path does not accept.",
     Reason.EXPECTATION_FAILED: "The only expectation this gateway can meet is 100-continue.",
-    Reason.MISDIRECTED: "The request is for a host this gateway does not serve.",
+    Reason.MISDIRECTED: "The request is for a host that this connection is not for; a new one would be.",
     Reason.INVALID_JOB: "The errors member says which fields are wrong, and how.",
     Reason.KEY_REUSED: "This idempotency key was used for another request.",
     Reason.UPGRADE_REQUIRED: "The Sec-WebSocket-Version field lists the versions that can be spoken here.",

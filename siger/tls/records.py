@@ -13,6 +13,9 @@ from ssl import MemoryBIO, SSLContext, SSLError, SSLWantReadError, SSLZeroReturn
 __all__ = ["Records"]
 
 _RECORD = 16384
+"""
+As much as a record holds (RFC 8446 section 5.1): to read so much leaves nothing of one behind.
+"""
 
 
 class Records:
@@ -23,7 +26,7 @@ class Records:
     @ivar ended: the peer said that it will send no more (RFC 8446 section 6.1), and nothing of it is left.
     """
 
-    __slots__ = ("_held", "_incoming", "_object", "_outgoing", "ended")
+    __slots__ = ("_held", "_incoming", "_object", "_outgoing", "_read", "_write", "ended")
 
     def __init__(self, context: SSLContext, server: bool, name: str | None = None) -> None:
         """
@@ -32,6 +35,8 @@ class Records:
         self._incoming = MemoryBIO()
         self._outgoing = MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self._outgoing, server, name)
+        self._read = self._object.read
+        self._write = self._object.write
         self._held = b""
         self.ended = False
 
@@ -59,7 +64,7 @@ class Records:
         """
         Whether there is something that was fed and not opened.
         """
-        return bool(self._held or self._incoming.pending or self._object.pending())
+        return bool(self._held or self._incoming.pending)
 
     def feed(self, data: bytes) -> None:
         """
@@ -71,7 +76,8 @@ class Records:
         """
         Give what is to be sent.
         """
-        return self._outgoing.read()
+        outgoing = self._outgoing
+        return outgoing.read() if outgoing.pending else b""
 
     def shake(self) -> bool:
         """
@@ -92,12 +98,12 @@ class Records:
 
         @raise ssl.SSLError: what came is no TLS, or was tampered with.
         """
-        incoming, opened = self._incoming, self._object
+        incoming, read = self._incoming, self._read
         first, self._held = self._held, b""
         pieces: list[bytes] | None = None
         try:
-            while incoming.pending or opened.pending():
-                piece = opened.read(_RECORD)
+            while incoming.pending:
+                piece = read(_RECORD)
                 if not piece:
                     self.ended = True
                     break
@@ -120,7 +126,7 @@ class Records:
         @return: this and whatever else is to be sent.
         @raise ssl.SSLError: that can no longer be done.
         """
-        self._object.write(data)
+        self._write(data)
         return self._outgoing.read()
 
     def finish(self) -> bytes:
