@@ -172,8 +172,8 @@ def openssl(port: int, *arguments: str, say: str = "") -> str:
     @param say: what is sent.
     @return: all that it printed.
     """
-    command = [program("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", certificates().ca, *arguments]
-    done = subprocess.run(command, input=say.encode(), capture_output=True, timeout=30)
+    command = [program("openssl"), "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", certificates().ca]
+    done = subprocess.run([*command, *arguments], input=say.encode(), capture_output=True, timeout=30)
     return (done.stdout + done.stderr).decode("latin-1")
 
 
