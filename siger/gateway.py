@@ -27,6 +27,7 @@ from siger.discovery.static import publish_static
 from siger.drain import drain
 from siger.figures import Figures
 from siger.frontdoor import FrontDoor
+from siger.health.checks import HealthChecks
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.h2.requests import RequestReader
@@ -79,7 +80,8 @@ class Gateway(TwistedService):
         self._access_log = access_log_to(settings.access_log, reactor)
         self._observer = Observer(self._access_log)
         self._deadlines = Deadlines(reactor)
-        self._batch = Batch()
+        loop = getattr(reactor, "loop", None)
+        self._batch = Batch(None if loop is None else loop.call_soon)
         self._upstreams = Upstreams(reactor, self._deadlines, self._batch)
         self._book = RuleBook(settings)
         self._store = Store(reactor, settings)
@@ -89,6 +91,8 @@ class Gateway(TwistedService):
             self.vitals.watch("nats", self._store.describe)
             self.vitals.watch("jobs", self._queue.describe)
         self.catalogue = Catalogue(self._make_service)
+        self._checks = HealthChecks(reactor, self._upstreams.pool, self.catalogue.services, self._random)
+        self.catalogue.changed = self._checks.follow
         self.front_door = self._make_front_door()
         self._channels = ChannelContext(self.front_door, settings.limits, self._deadlines)
         self._factory = ServerFactory(self._channels, settings.proxy_protocol, self._make_http2())
@@ -98,7 +102,7 @@ class Gateway(TwistedService):
         self._watchdog = Watchdog(reactor)
         self._watchdog.show(self._metrics)
         expose(self._metrics, self.catalogue, self._factory, self._access_log, self._book)
-        for part in (self._store, self._accounts, self._queue):
+        for part in (self._store, self._accounts, self._queue, self._checks):
             part.expose(self._metrics)
 
     def _make_front_door(self) -> FrontDoor:
@@ -184,6 +188,7 @@ class Gateway(TwistedService):
             self.log.info("listening on {place} over TLS", place=self._secure.start())
             places.append(self._secure.place)
         self.catalogue.guard.listeners = frozenset(places)
+        self._checks.start()
         publish_static(self.settings, self.catalogue)
         self._watchdog.start()
         self._store.start()
@@ -227,6 +232,7 @@ class Gateway(TwistedService):
         self.vitals.state = "draining"
         seconds = self.settings.drain_timeout
         self.log.info("draining for at most {seconds} seconds", seconds=seconds)
+        self._checks.stop()
         if self._waiting is not None and self._waiting.active():
             self._waiting.cancel()
         left = succeed(None) if self._membership is None else self._membership.leave()

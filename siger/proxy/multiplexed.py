@@ -393,7 +393,6 @@ class ClientConnection(Http2Connection):
 
     __slots__ = (
         "_first_block",
-        "_generation",
         "_heads",
         "_max_streams",
         "_next",
@@ -427,11 +426,11 @@ class ClientConnection(Http2Connection):
         self._max_streams = max_streams
         self._next = 1
         self._first_block = True
-        self._generation = 0
         self._heads: dict[bytes, ResponseHead] = {}
         self._trailers: dict[bytes, bytes] = {}
         self._with_heads: list[ClientStream] = []
         self.peer_streams = _UNTOLD_STREAMS
+        self.patient = True
         self.load = 0
         self.served = False
         self.usable = True
@@ -547,7 +546,7 @@ class ClientConnection(Http2Connection):
                 head = self._reader.head(entries)
             except MalformedError as error:
                 raise StreamFault(PROTOCOL_ERROR, str(error)) from None
-            if self._may_keep(block):
+            if self.repeatable and len(block) <= _KEPT_BLOCK:
                 if len(self._heads) >= _KEPT_SECTIONS:
                     self._heads.clear()
                 self._heads[block] = head
@@ -566,20 +565,15 @@ class ClientConnection(Http2Connection):
                 lines = self._reader.trailers(entries)
             except MalformedError as error:
                 raise StreamFault(PROTOCOL_ERROR, str(error)) from None
-            if self._may_keep(block):
+            if self.repeatable and len(block) <= _KEPT_BLOCK:
                 if len(self._trailers) >= _KEPT_SECTIONS:
                     self._trailers.clear()
                 self._trailers[block] = lines
         return lines
 
-    def _may_keep(self, block: bytes) -> bool:
-        # The same block means the same as long as the decoder's table is the same.
-        if self._decoder.generation == self._generation:
-            return len(block) <= _KEPT_BLOCK
-        self._generation = self._decoder.generation
+    def _forget_blocks(self) -> None:
         self._heads.clear()
         self._trailers.clear()
-        return False
 
     def hold_head(self, stream: ClientStream) -> None:
         """

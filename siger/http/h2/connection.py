@@ -84,6 +84,7 @@ class Http2Connection(Outlet):
     @ivar peer_window: what the send window of a new stream begins with.
     @ivar stream_window: what the receive window of a new stream begins with.
     @ivar peer_streams: how many streams the peer lets this end open.
+    @ivar repeatable: the block that was decoded last left the decoder as it was, so that its bytes mean the same again.
     @ivar goaway_sent: GOAWAY was sent, and names L{goaway_last} as the last stream that is dealt with.
     @ivar closed: nothing more is read.
     @ivar deadline: when the connection wants to look after itself; see L{siger.http.deadlines}.
@@ -98,6 +99,7 @@ class Http2Connection(Outlet):
         "_cheap",
         "_connection_window",
         "_decoder",
+        "_generation",
         "_held",
         "_highest",
         "_max_block",
@@ -106,6 +108,9 @@ class Http2Connection(Outlet):
         "_reset_streams",
         "_resets",
         "_rest",
+        "_run",
+        "_run_size",
+        "_run_stream",
         "_settled",
         "_unread",
         "_waiting",
@@ -116,6 +121,7 @@ class Http2Connection(Outlet):
         "goaway_sent",
         "peer_streams",
         "peer_window",
+        "repeatable",
         "send_window",
         "stream_window",
         "streams",
@@ -155,9 +161,14 @@ class Http2Connection(Outlet):
         self._owed = 0
         self._held = 0
         self._rest = b""
+        self._run: list[bytes] = []
+        self._run_size = 0
+        self._run_stream = 0
         self._settled = False
         self._highest = 0
         self._decoder = Decoder(static, max_list_size=max_block, max_fields=max_fields)
+        self._generation = 0
+        self.repeatable = False
         self._max_block = max_block
         self._block: list[bytes] | None = None
         self._block_stream = 0
@@ -221,15 +232,26 @@ class Http2Connection(Outlet):
                 self._check_frame(kind, number, length)
                 if end > size:
                     break
-            if kind == DATA:
-                self._read_data(number, flags, data, start, end)
-            elif kind == HEADERS:
-                self._read_headers(number, flags, data, start, end)
+            if kind == DATA and not flags and length:
+                if number != self._run_stream:
+                    self._end_run()
+                    self._run_stream = number
+                self._run.append(data[start:end])
+                self._run_size += length
             else:
-                self._read_other(kind, number, flags, data[start:end] if length else b"")
-            if self.closed:
-                return
+                self._end_run()
+                if kind == DATA:
+                    self._read_data(number, flags, data, start, end)
+                elif kind == HEADERS:
+                    self._read_headers(number, flags, data, start, end)
+                else:
+                    self._read_other(kind, number, flags, data[start:end] if length else b"")
+                if self.closed:
+                    return
             position = end
+        self._end_run()
+        if self.closed:
+            return
         if position < size:
             self._rest = data[position:] if position else data
         self._read_through()
@@ -250,30 +272,42 @@ class Http2Connection(Outlet):
 
     # DATA.
 
+    def _end_run(self) -> None:
+        # Frames of one stream that follow each other in a read are passed on in one piece: a stream of small messages
+        # costs little more than one large one.
+        run = self._run
+        if run:
+            number, size = self._run_stream, self._run_size
+            self._run = []
+            self._run_stream = self._run_size = 0
+            self._take_data(number, run[0] if len(run) == 1 else b"".join(run), size, False)
+
     def _read_data(self, number: int, flags: int, data: bytes, start: int, end: int) -> None:
         size = end - start
+        if flags & PADDED:
+            padding = self._padding(data, start, end)
+            start += 1
+            end -= padding
+        self._take_data(number, data[start:end] if start < end else b"", size, flags & END_STREAM != 0)
+
+    def _take_data(self, number: int, data: bytes, size: int, last: bool) -> None:
         if number == 0:
             raise ConnectionFault(PROTOCOL_ERROR, "DATA on stream 0")
         self._receive_window -= size
         if self._receive_window < 0:
             raise ConnectionFault(FLOW_CONTROL_ERROR, "more data than the connection's window allows")
-        if flags & PADDED:
-            padding = self._padding(data, start, end)
-            start += 1
-            end -= padding
         stream = self.streams.get(number)
         if size:
             self._owe(size)
         if stream is None or stream.remote_ended:
             self._stray(number, stream)
             return
-        last = flags & END_STREAM != 0
-        if start < end:
+        if data:
             self.useful()
         elif not last:
             self._charge(1)
         try:
-            stream.data_received(data[start:end] if start < end else b"", size, last)
+            stream.data_received(data, size, last)
         except StreamFault as fault:
             self._end_faulty(stream, fault)
 
@@ -375,9 +409,21 @@ class Http2Connection(Outlet):
         Decode a block: each has to be, and only once, whatever becomes of its stream.
         """
         try:
-            return self._decoder.decode(block)
+            entries = self._decoder.decode(block)
         except HpackError as error:
             raise ConnectionFault(COMPRESSION_ERROR, str(error)) from None
+        generation = self._decoder.generation
+        self.repeatable = generation == self._generation
+        if not self.repeatable:
+            self._generation = generation
+            self._forget_blocks()
+        return entries
+
+    def _forget_blocks(self) -> None:
+        """
+        A block, of whatever stream, changed the decoder's table: what the bytes of others meant, they mean no more.
+        """
+        raise NotImplementedError
 
     # The other frames.
 

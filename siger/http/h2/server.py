@@ -349,7 +349,6 @@ class ServerConnection(Http2Connection):
     __slots__ = (
         "_drained_at",
         "_first_block",
-        "_generation",
         "_heads",
         "_open_heads",
         "_preface",
@@ -384,7 +383,6 @@ class ServerConnection(Http2Connection):
         self._first_block = True
         self._requests = 0
         self._drained_at = NEVER
-        self._generation = 0
         self._heads: dict[bytes, RequestHead] = {}
         self._open_heads: dict[bytes, RequestHead] = {}
         self.deadline = context.deadlines.now + limits.header_timeout
@@ -491,16 +489,15 @@ class ServerConnection(Http2Connection):
             raise HeadError(Reason.URI_TOO_LONG)
 
     def _keep(self, block: bytes, end: bool, head: RequestHead) -> None:
-        # The same block means the same as long as the decoder's table is the same.
-        if self._decoder.generation != self._generation:
-            self._generation = self._decoder.generation
-            self._heads.clear()
-            self._open_heads.clear()
-        elif len(block) <= _KEPT_BLOCK:
+        if self.repeatable and len(block) <= _KEPT_BLOCK:
             known = self._heads if end else self._open_heads
             if len(known) >= _KEPT_HEADS:
                 known.clear()
             known[block] = head
+
+    def _forget_blocks(self) -> None:
+        self._heads.clear()
+        self._open_heads.clear()
 
     def goaway_received(self, last: int, code: int) -> None:
         """

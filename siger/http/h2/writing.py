@@ -2,11 +2,14 @@
 Frames on their way out (RFC 9113 sections 4.1 and 6).
 
 A frame is appended to a list in pieces; L{Outlet.flush} sends all of it in one write. While a read is being dealt with,
-what it leads to is only gathered, on whichever connections, and goes out when all of it is there: see L{Batch}.
+what it leads to is only gathered, on whichever connections, and goes out when all of it is there. What many clients
+send at the same time goes to an instance on few connections, so those wait until all reads of the moment have been
+dealt with: see L{Batch}.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from siger.http.h2.constants import (
@@ -54,14 +57,20 @@ def _start(table: list[bytes], length: int, kind: int, flags: int) -> bytes:
 
 class Batch:
     """
-    The connections that have gathered something while a read is being dealt with.
+    The connections that have gathered something.
     """
 
-    __slots__ = ("_depth", "_waiting")
+    __slots__ = ("_depth", "_later", "_patient", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, later: Callable[[Callable[[], None]], object] | None = None) -> None:
+        """
+        @param later: calls something when all reads of the moment have been dealt with; C{None} if nobody knows when
+            that is.
+        """
         self._depth = 0
+        self._later = later
         self._waiting: list[Outlet] = []
+        self._patient: list[Outlet] = []
 
     def enter(self) -> None:
         """
@@ -81,11 +90,20 @@ class Batch:
 
     def add(self, outlet: Outlet) -> None:
         """
-        This one has something to send: now, or with what else comes of the read.
+        This one has something to send: with what else comes of the read, or of the moment.
         """
-        if self._depth:
+        if self._depth and not outlet.patient:
             self._waiting.append(outlet)
+        elif self._later is None:
+            outlet.flush()
         else:
+            if not self._patient:
+                self._later(self._flush_patient)
+            self._patient.append(outlet)
+
+    def _flush_patient(self) -> None:
+        patient, self._patient = self._patient, []
+        for outlet in patient:
             outlet.flush()
 
 
@@ -94,10 +112,11 @@ class Outlet:
     The sending end of a connection.
 
     @ivar peer_max_frame: the largest payload that the peer takes.
+    @ivar patient: what it sends may come from many reads.
     @ivar choked: the transport holds more than it should, so that only what must be sent is.
     """
 
-    __slots__ = ("_batch", "_large", "_out", "choked", "peer_max_frame", "transport")
+    __slots__ = ("_batch", "_large", "_out", "choked", "patient", "peer_max_frame", "transport")
 
     def __init__(self, batch: Batch, transport: Transport) -> None:
         self._batch = batch
@@ -105,6 +124,7 @@ class Outlet:
         self._large = False
         self.transport = transport
         self.peer_max_frame = SMALLEST_MAX_FRAME
+        self.patient = False
         self.choked = False
 
     def flush(self) -> None:
