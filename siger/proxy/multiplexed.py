@@ -43,6 +43,9 @@ _CONNECTION_WINDOW: Final = 1 << 22
 _MAX_BLOCK: Final = 65536
 _MAX_FIELDS: Final = 200
 _MAX_INTERIM: Final = 16
+_BLOCK_SECONDS: Final = 10.0
+"""How long a header block may take from its first frame to its last."""
+
 _KEPT_SECTIONS: Final = 64
 _KEPT_BLOCK: Final = 1024
 _UNTOLD_STREAMS: Final = 100
@@ -650,7 +653,10 @@ class ClientConnection(Http2Connection):
         if self.closed:
             self.transport.abortConnection()
             return
-        if not self.streams:
+        if self._block is not None and self._block_since + _BLOCK_SECONDS <= now:
+            self.fail(PROTOCOL_ERROR, "a header block does not end in time")
+            return
+        if not self.streams and self._block is None:
             self.deadline = NEVER
             return
         for stream in list(self.streams.values()):

@@ -71,6 +71,9 @@ _RESETS_PER_SECOND: Final = 10.0
 _MAX_UNREAD: Final = 1000
 """Answers to frames that may wait for a peer that does not read."""
 
+_CLOSING_SECONDS: Final = 30.0
+"""How long a peer may take to read what was written last."""
+
 _REMEMBERED: Final = 256
 """Streams that this end has reset, and on which frames may still be on their way."""
 
@@ -94,6 +97,7 @@ class Http2Connection(Outlet):
         "_block",
         "_block_end",
         "_block_frames",
+        "_block_since",
         "_block_size",
         "_block_stream",
         "_cheap",
@@ -171,6 +175,7 @@ class Http2Connection(Outlet):
         self.repeatable = False
         self._max_block = max_block
         self._block: list[bytes] | None = None
+        self._block_since = deadlines.now
         self._block_stream = 0
         self._block_end = False
         self._block_size = 0
@@ -377,6 +382,8 @@ class Http2Connection(Outlet):
             self._take_block(number, block, flags & END_STREAM != 0)
             return
         self._block = [block]
+        self._block_since = self.now
+        self.deadline = 0.0
         self._block_stream = number
         self._block_end = flags & END_STREAM != 0
         self._block_size = len(block)
@@ -710,6 +717,7 @@ class Http2Connection(Outlet):
         self._rest = b""
         self.flush()
         self._end_streams()
+        self.deadline = self.now + _CLOSING_SECONDS
         close(self.transport)
 
     def abort(self) -> None:

@@ -350,6 +350,7 @@ class ServerConnection(Http2Connection):
         "_drained_at",
         "_first_block",
         "_heads",
+        "_idle_due",
         "_open_heads",
         "_preface",
         "_requests",
@@ -385,7 +386,7 @@ class ServerConnection(Http2Connection):
         self._drained_at = NEVER
         self._heads: dict[bytes, RequestHead] = {}
         self._open_heads: dict[bytes, RequestHead] = {}
-        self.deadline = context.deadlines.now + limits.header_timeout
+        self.deadline = self._idle_due = context.deadlines.now + limits.header_timeout
         context.channels.add(self)
         self._begin({MAX_CONCURRENT_STREAMS: server.streams, MAX_HEADER_LIST_SIZE: limits.header_bytes})
 
@@ -537,10 +538,10 @@ class ServerConnection(Http2Connection):
         See L{Http2Connection.forget}.
         """
         super().forget(stream)
-        if not self.streams:
-            self.deadline = self.now + self.limits.keepalive_timeout
-            if self.goaway_sent and not self.closed:
-                self.deadline = 0.0
+        if not self.streams and not self.closed:
+            self._idle_due = self.now + self.limits.keepalive_timeout
+            if self._drained_at == NEVER and self._block is None:
+                self.deadline = self._idle_due
 
     # Ends.
 
@@ -588,16 +589,22 @@ class ServerConnection(Http2Connection):
             self.drain(True)
         if not self._settled or self._block is not None:
             self._watch_beginning(now)
-        elif self.streams:
+        if self.streams:
             self._watch_streams(now)
-        elif self.deadline and self._drained_at == NEVER:
-            self.drain(False)
-            self.drain(True)
+        elif self._drained_at == NEVER:
+            self._watch_idleness(now)
 
     def _watch_beginning(self, now: float) -> None:
         # A connection has to begin, and a header block to end, in the time that HTTP/1.1 has for a head.
-        if not self._settled and self.deadline:
-            self.fail(PROTOCOL_ERROR, "no SETTINGS in time")
+        if self._block_since + self.limits.header_timeout <= now:
+            self.fail(PROTOCOL_ERROR, "what was begun does not end in time")
+
+    def _watch_idleness(self, now: float) -> None:
+        if self._idle_due <= now:
+            self.drain(False)
+            self.drain(True)
+        elif self._block is None:
+            self.deadline = self._idle_due
 
     def _watch_streams(self, now: float) -> None:
         limit = now - self.limits.write_timeout
