@@ -594,11 +594,9 @@ class ClientConnection(Http2Connection):
         if value:
             raise ConnectionFault(PROTOCOL_ERROR, "a server says that it takes pushes")
 
-    def _set(self, name: int, value: int) -> None:
-        before = self.room
-        super()._set(name, value)
-        if self.room > max(before, 0):
-            self._owner.released(self)
+    def _settings_acknowledged(self) -> None:
+        super()._settings_acknowledged()
+        self._owner.released(self)
 
     def _count_reset(self) -> None:
         """

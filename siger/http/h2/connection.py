@@ -495,13 +495,18 @@ class Http2Connection(Outlet):
             return
         if len(payload) % 6:
             raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS holds a part of a setting")
-        self._charge(_SETTINGS_COST)
+        self._charge(_SETTINGS_COST + len(payload) // 6)
         self._settled = True
         for start in range(0, len(payload), 6):
             name = int.from_bytes(payload[start : start + 2], "big")
             self._set(name, int.from_bytes(payload[start + 2 : start + 6], "big"))
         self._answer()
         self.write_settings_ack()
+        self._settings_acknowledged()
+
+    def _settings_acknowledged(self) -> None:
+        # Many peers apply their own settings only now, so nothing may rest on them before.
+        self.pump()
 
     def _set(self, name: int, value: int) -> None:
         if name == INITIAL_WINDOW_SIZE:
@@ -525,11 +530,10 @@ class Http2Connection(Outlet):
         # Section 6.9.2: it changes the windows of streams that are open too, which may become negative.
         change = value - self.peer_window
         self.peer_window = value
-        for stream in list(self.streams.values()):
-            try:
-                stream.window_updated(change)
-            except StreamFault:
-                raise ConnectionFault(FLOW_CONTROL_ERROR, "a stream's window is too large") from None
+        for stream in self.streams.values():
+            stream.send_window += change
+            if stream.send_window > LARGEST_WINDOW:
+                raise ConnectionFault(FLOW_CONTROL_ERROR, "a stream's window is too large")
 
     def _read_ping(self, number: int, flags: int, payload: bytes) -> None:
         if number:
