@@ -434,6 +434,8 @@ class ServerConnection(Http2Connection):
 
     def _take_request(self, number: int, block: bytes, end: bool) -> None:
         self._highest = number
+        if self.choked:
+            self._answer()
         known = self._heads if end else self._open_heads
         head = known.get(block)
         if number > self.goaway_last or len(self.streams) >= self.server.streams:
