@@ -426,6 +426,13 @@ class Http2Connection(Outlet):
             self._forget_blocks()
         return entries
 
+    @property
+    def oversized(self) -> bool:
+        """
+        Whether the section that was decoded last held more than was kept of it.
+        """
+        return self._decoder.oversized
+
     def _forget_blocks(self) -> None:
         """
         A block, of whatever stream, changed the decoder's table: what the bytes of others meant, they mean no more.

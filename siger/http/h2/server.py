@@ -150,6 +150,8 @@ class ServerStream(Http2Stream):
         entries = self.connection.decode(block)
         if not end:
             raise StreamFault(PROTOCOL_ERROR, "trailers do not end the stream")
+        if self.connection.oversized:
+            raise StreamFault(PROTOCOL_ERROR, "the trailers are too large")
         try:
             lines = self._server.server.reader.trailers(entries)
         except MalformedError as error:
