@@ -127,7 +127,7 @@ class ServerStream(Http2Stream):
                 # A call of gRPC may be silent for as long as it likes: deadlines are what ends those.
                 self.deadline = self.connection.now + self._server.limits.body_timeout
         exchange = self._server.context.application(head, self)
-        if self.local_ended:
+        if self.response_ended:
             return
         self._exchange = exchange
         if self.queued and exchange is not None:
@@ -239,6 +239,13 @@ class ServerStream(Http2Stream):
 
     # What is sent: siger.http.stream.Stream.
 
+    @property
+    def response_ended(self) -> bool:
+        """
+        Whether nothing can be added to the response any more, though some of it may still wait to be sent.
+        """
+        return self.local_ended or self._queue_end
+
     def send_interim(self, status: int, lines: bytes) -> None:
         """
         See L{siger.http.stream.Stream.send_interim}.
@@ -282,14 +289,14 @@ class ServerStream(Http2Stream):
         """
         See L{siger.http.stream.Stream.send_body}.
         """
-        if data and not self._bodyless and not self.local_ended:
+        if data and not self._bodyless and not self.response_ended:
             self.send(data, False)
 
     def end_response(self, trailers: bytes) -> None:
         """
         See L{siger.http.stream.Stream.end_response}.
         """
-        if not self.local_ended:
+        if not self.response_ended:
             self._exchange = None
             self.finish(self._server.server.packer.pack(trailers) if trailers and not self._bodyless else b"")
 
@@ -297,7 +304,7 @@ class ServerStream(Http2Stream):
         """
         See L{siger.http.stream.Stream.abort_response}.
         """
-        if not self.local_ended:
+        if not self.response_ended:
             self._exchange = None
             self.connection.reset(self, INTERNAL_ERROR)
 
@@ -305,7 +312,7 @@ class ServerStream(Http2Stream):
         """
         See L{siger.http.stream.Stream.pause_body}.
         """
-        if not self.remote_ended:
+        if not self.remote_ended and not self.local_ended:
             self.pause_receiving()
             self.deadline = NEVER
 
@@ -313,7 +320,7 @@ class ServerStream(Http2Stream):
         """
         See L{siger.http.stream.Stream.resume_body}.
         """
-        if self._paused:
+        if self._paused and not self.local_ended:
             self.resume_receiving()
             if self._body_due or not self.grpc:
                 now = self.connection.now
