@@ -634,6 +634,12 @@ class Http2Connection(Outlet):
         """
         self._waiting[stream.number] = stream
 
+    def found_room(self, stream: Http2Stream) -> None:
+        """
+        All of it was sent.
+        """
+        self._waiting.pop(stream.number, None)
+
     def pump(self) -> None:
         """
         Send what waits, a frame of each stream in turn.
@@ -644,7 +650,7 @@ class Http2Connection(Outlet):
             for stream in list(waiting.values()):
                 stream.pump(self.peer_max_frame)
                 if not stream.queued:
-                    waiting.pop(stream.number, None)
+                    self.found_room(stream)
                     stream.sending_resumed()
             if self.send_window == before:
                 return  # those that are left wait for windows of their own
@@ -662,8 +668,10 @@ class Http2Connection(Outlet):
         self.choked = False
         self._unread = 0
         self._batch.enter()
-        self.pump()
-        self._batch.leave()
+        try:
+            self.pump()
+        finally:
+            self._batch.leave()
 
     # Ends of streams.
 

@@ -294,6 +294,7 @@ class Http2Stream:
         if self.queued:
             self.pump(LARGEST_WINDOW)
             if not self.queued:
+                self.connection.found_room(self)
                 self.sending_resumed()
 
     def drop(self) -> None:
