@@ -17,7 +17,6 @@ from siger.http.h2.constants import (
     ENABLE_PUSH,
     INITIAL_WINDOW_SIZE,
     LARGEST_STREAM,
-    LARGEST_WINDOW,
     MAX_HEADER_LIST_SIZE,
     NO_ERROR,
     PREFACE,
@@ -242,7 +241,9 @@ class ClientStream(Http2Stream):
             self._interim_received(head, end)
             return
         self._responded = True
-        if not (self._head_only or head.status == 204 or head.status == 304) and head.length is not None:
+        if head.bodyless:
+            self._head_only = True
+        elif head.length is not None and not self._head_only:
             self._expected = head.length
         if end:
             self.end_of_body()
@@ -274,7 +275,7 @@ class ClientStream(Http2Stream):
             raise StreamFault(PROTOCOL_ERROR, "a body comes before its head")
         head = self._head
         if data and self._head_only:
-            raise StreamFault(PROTOCOL_ERROR, "a response to HEAD has a body")
+            raise StreamFault(PROTOCOL_ERROR, "a response that can have no body has one")
         if head is not None:
             self._head = None
             if end:
@@ -608,8 +609,7 @@ class ClientConnection(Http2Connection):
         See L{Http2Connection.goaway_received}.
         """
         self._retire()
-        if code == NO_ERROR and last >= LARGEST_WINDOW:
-            return  # the first of two steps: what is on its way is still taken
+        # The first of two steps concerns no stream: what is on its way is still taken.
         for stream in [stream for number, stream in self.streams.items() if number > last]:
             self.streams.pop(stream.number)
             self._waiting.pop(stream.number, None)
