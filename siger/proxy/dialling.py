@@ -173,7 +173,9 @@ class Http2Protocol(TwistedProtocol):
         keep_alive(transport)
         connection = self._connection = self._pool.made(self._factory, transport)
         self.dataReceived = connection.data_received  # type: ignore[method-assign]  # bound once, for speed
-        transport.registerProducer(self, True)
+        if not connection.closed:
+            # Nobody may want it any more, and a transport that closes waits for its producer.
+            transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
