@@ -74,11 +74,11 @@ class FieldRules:
         if kind == _PLAIN and not entry.never_indexed:
             field = Field(name, value, b"%b: %b\r\n" % (name, value), pack_field(name, value), False)
         else:
-            field = self._unusual(name, value, kind)
+            field = self._unusual(name, value, kind, entry.never_indexed)
         entry.meaning = field
         return field
 
-    def _unusual(self, name: bytes, value: bytes, kind: int) -> Field:
+    def _unusual(self, name: bytes, value: bytes, kind: int, secret: bool) -> Field:
         if kind == _CONFUSABLE:
             return Field(name, value, b"", b"", False)
         owned = kind == _OWNED
@@ -86,8 +86,8 @@ class FieldRules:
             raise MalformedError("TE holds something else than trailers")
         if owned and name not in self._relayed:
             return Field(name, value, b"")
-        secret = kind == _SECRET or name in self._private
-        packed = pack_secret(name, value) if secret or not owned else pack_field(name, value)
+        secret = secret or kind == _SECRET or name in self._private
+        packed = pack_secret(name, value) if secret else pack_field(name, value)
         return Field(name, value, b"%b: %b\r\n" % (name, value), packed, owned)
 
     def _judge_name(self, name: bytes) -> int:
