@@ -157,8 +157,10 @@ class FakeExchange:
         """
         assert data, "empty body bytes"
         assert self.trailers is None, "body after its end"
-        self.events.append("body")
+        self.events.append("last body" if end else "body")
         self.body += data
+        if end:
+            self.trailers = b""
         self.on_body(self)
 
     def body_finished(self, trailers: bytes) -> None:

@@ -1,0 +1,3 @@
+"""
+Tests for L{siger.http.h2}.
+"""
