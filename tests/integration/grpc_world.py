@@ -333,6 +333,7 @@ def config(ports: Sequence[int], silent: int, mortal: int) -> dict[str, Any]:
             "silent": {"instances": [f"127.0.0.1:{silent}"], "protocol": "h2c"},
             "mortal": {"instances": [f"127.0.0.1:{mortal}"], "protocol": "h2c"},
             "narrow": {"instances": instances[:1], "protocol": "h2c", "h2_connections": 1, "max_streams": 1},
+            "single": {"instances": instances[:1], "protocol": "h2c", "h2_connections": 1},
             "private": {"instances": instances, "protocol": "h2c", "auth": "user"},
         },
         routes=[
@@ -345,6 +346,7 @@ def config(ports: Sequence[int], silent: int, mortal: int) -> dict[str, Any]:
             {"grpc": "siger.interop.v1.Refusing", "service": "refusing"},
             {"grpc": "siger.interop.v1.Mortal", "service": "mortal"},
             {"grpc": "siger.interop.v1.Narrow", "service": "narrow"},
+            {"grpc": "siger.interop.v1.Single", "service": "single"},
             {"grpc": "siger.interop.v1.Silent", "service": "silent"},
             {"grpc": "siger.interop.v1.Late", "service": "silent", "timeouts": {"response": 0.3}},
             {"grpc": "siger.interop.v1.Short", "service": "silent", "timeouts": {"deadline": 0.3}},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import queue
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import grpc
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.grpc_plan import SERVICE, Plan, content
+from tests.integration.grpc_web import encode
 from tests.integration.grpc_world import (
     PATIENCE,
     GrpcServer,
@@ -28,6 +30,8 @@ from tests.integration.grpc_world import (
     streamed,
     world,
 )
+from tests.integration.h2_client import H2Client
+from tests.integration.h2_frames import Key, Kind
 
 OK, CANCELLED, DEADLINE_EXCEEDED, UNIMPLEMENTED, UNAVAILABLE = 0, 1, 4, 12, 14
 
@@ -468,3 +472,26 @@ class MemoryTests(SynchronousTestCase):
         got += map(len, call)
         self.assertEqual(got, [1 << 20] * 100)
         self.assertLess(gateway.peak_rss() - before, 16 << 20)
+
+    def test_stalled_readers(self) -> None:
+        """
+        A client with many streams of which it takes nothing holds up nobody else, although their calls share one
+        connection to the server. What waits for it stays small.
+        """
+        gateway = world().gateway
+        gateway.forget_peak()
+        before = gateway.rss()
+        stalled = H2Client(gateway.port)
+        self.addCleanup(stalled.close)
+        stalled.start((Key.INITIAL_WINDOW_SIZE, 0))
+        path = b"/siger.interop.v1.Single/ServerStream"
+        start = [(b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"gw.test"), (b":path", path)]
+        request = encode(Plan(sizes=[1 << 20] * 20).encode())
+        for _ in range(60):
+            fields = [*start, (b"content-type", b"application/grpc"), (b"te", b"trailers")]
+            stalled.send_data(stalled.open(fields, end=False), request, end=True)
+        self.assertTrue(stalled.until(lambda: len(stalled.of(Kind.HEADERS)) == 60, 20))
+        time.sleep(0.5)  # for all to come that will
+        codes = [ask(world().channel, b"x", "Unary", "/siger.interop.v1.Single", timeout=5).code for _ in range(3)]
+        self.assertEqual(codes, [OK] * 3)
+        self.assertLess(gateway.peak_rss() - before, 40 << 20)
