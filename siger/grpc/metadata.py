@@ -10,6 +10,7 @@ from binascii import b2a_base64
 from typing import Final
 
 from siger.errors import Reason
+from siger.grpc.protobuf import number, piece
 from siger.grpc.status import status_of_reason
 
 __all__ = ["encode_message", "error_lines", "status_in"]
@@ -80,27 +81,7 @@ def _retry_details(status: int, detail: str, seconds: int) -> bytes:
     """
     A C{google.rpc.Status} with a C{google.rpc.RetryInfo}.
     """
-    duration = _number(1, seconds)
-    retry_info = _piece(1, duration)
-    packed = _piece(1, _RETRY_INFO) + _piece(2, retry_info)
-    return _number(1, status) + _piece(2, detail.encode("utf-8", "replace")) + _piece(3, packed)
-
-
-# Protocol Buffers as far as they are needed: a field is its number and kind, then a number, or a length and the bytes.
-
-
-def _number(field: int, value: int) -> bytes:
-    return b"%b%b" % (_varint(field << 3), _varint(value))
-
-
-def _piece(field: int, value: bytes) -> bytes:
-    return b"%b%b%b" % (_varint(field << 3 | 2), _varint(len(value)), value)
-
-
-def _varint(value: int) -> bytes:
-    groups = []
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
+    duration = number(1, seconds)
+    retry_info = piece(1, duration)
+    packed = piece(1, _RETRY_INFO) + piece(2, retry_info)
+    return number(1, status) + piece(2, detail.encode("utf-8", "replace")) + piece(3, packed)
