@@ -25,7 +25,7 @@ LAYERS = [
     {"siger.http"},
     {"siger.tls"},
     {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs"},
-    {"siger.destinations", "siger.store", "siger.upstreams", "siger.worker"},
+    {"siger.destinations", "siger.store", "siger.upstreams", "siger.worker", "siger.health"},
     {"siger.frontdoor", "siger.drain", "siger.membership", "siger.accounts", "siger.queue", "siger.vitals"},
     {"siger.own", "siger.figures"},
     {"siger.gateway", "siger.workers", "siger.process"},
@@ -69,7 +69,7 @@ PARSERS = [
 Modules of C{siger.http} that read bytes from a wire.
 """
 
-GRPC_PARSERS = ["content", "metadata", "timeouts", "web"]
+GRPC_PARSERS = ["content", "health", "metadata", "protobuf", "timeouts", "web"]
 """
 The same of C{siger.grpc}.
 """

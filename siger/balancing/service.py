@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from siger.balancing.health import UP, WARMING, usable
+from siger.balancing.health import DOWN, UP, WARMING, usable
 from siger.balancing.instances import Endpoint, Instance
 from siger.balancing.protocols import HTTP2, protocol_of
 
@@ -61,6 +61,13 @@ class Service:
         if self.check is None:
             return ()
         return tuple(endpoint for endpoint in self.endpoints if endpoint.protocol in HTTP2)
+
+    @property
+    def panicking(self) -> bool:
+        """
+        Whether so few endpoints are well that requests go to those that are ill, too.
+        """
+        return any(endpoint.health == DOWN for endpoint in self._used)
 
     def update(self, instances: Iterable[Instance]) -> list[Endpoint]:
         """

@@ -88,6 +88,7 @@ class Catalogue:
     @ivar services: by lower-case name; always the same dictionary. Only the catalogue changes it.
     @ivar grpc_services: which service has a gRPC service, by the full name of the latter; always the same dictionary.
     @ivar guard: says which instances are refused.
+    @ivar changed: is called with each service whose instances are others now, one that is new or gone included.
     """
 
     _log = Logger()
@@ -104,6 +105,7 @@ class Catalogue:
         self.services: dict[bytes, Service] = {}
         self.grpc_services: dict[bytes, Service] = {}
         self.guard = Guard() if guard is None else guard
+        self.changed: Callable[[Service], None] = _tell_nobody
         self._make_service = make_service
         self._trusted = frozenset(trusted)
         self._views: dict[str, _View] = {}
@@ -163,7 +165,8 @@ class Catalogue:
         label = name.encode("ascii")
         service = self.services.get(label)
         if not said:
-            gone = self.services.pop(label).update(())
+            service = self.services.pop(label)
+            gone = service.update(())
         else:
             if service is None:
                 service = self._make_service(name)
@@ -171,6 +174,7 @@ class Catalogue:
             self.services[label] = service
         for endpoint in gone:
             self._close(endpoint)
+        self.changed(service)
 
     def _close(self, endpoint: Endpoint) -> None:
         """
@@ -196,6 +200,10 @@ class Catalogue:
             instances=tuple(_endpoint_status(endpoint) for endpoint in service.endpoints),
             inflight=service.inflight,
         )
+
+
+def _tell_nobody(service: Service) -> None:
+    pass
 
 
 def _subject(name: str, instance: Instance) -> str:

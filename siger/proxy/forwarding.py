@@ -16,7 +16,7 @@ from siger.http.hpack.encoder import LinePacker, pack_field, pack_length
 from siger.http.request import METHODS, RequestFields, RequestHead
 from siger.policy.forwarded import Forwarding, via_line
 
-__all__ = ["packed_head", "packed_timeout", "request_head"]
+__all__ = ["own_host", "packed_head", "packed_timeout", "request_head"]
 
 _METHODS: Final = {method: pack_field(b":method", method) for method in METHODS}
 _SCHEMES: Final = {secure: pack_field(b":scheme", b"https" if secure else b"http") for secure in (False, True)}
@@ -90,7 +90,7 @@ def packed_head(
     if fields.packed_key is not settings:
         fields.packed_tail = _packed_gateway_fields(head, settings, peer, secure, forwarding)
         fields.packed_key = settings
-    authority = head.host if settings.host == "preserve" and head.host else _host(settings, endpoint)
+    authority = head.host if settings.host == "preserve" and head.host else own_host(settings, endpoint)
     return b"".join(
         (
             _METHODS[head.method],
@@ -146,13 +146,16 @@ def _packed_relay(fields: RequestFields, settings: ServiceSettings) -> bytes:
     return b"".join([field.packed for field in fields.parsed if field.name not in dropped]) + _packer.pack(added)
 
 
-def _host(settings: ServiceSettings, endpoint: Endpoint) -> bytes:
+def own_host(settings: ServiceSettings, endpoint: Endpoint) -> bytes:
+    """
+    What an instance is called in a request that names no host of its own.
+    """
     named = settings.host not in ("preserve", "instance")
     return settings.host.encode("ascii") if named else endpoint.label
 
 
 def _host_line(settings: ServiceSettings, endpoint: Endpoint) -> bytes:
-    return b"Host: %b\r\n" % _host(settings, endpoint)
+    return b"Host: %b\r\n" % own_host(settings, endpoint)
 
 
 def _gateway_lines(

@@ -238,12 +238,30 @@ class HealthTests(SynchronousTestCase):
         for endpoint in (first, second):
             self.service.mark(endpoint, False)
             self.service.mark(endpoint, False)
-        self.assertEqual((first.health, second.health), ("down", "down"))
+        self.assertEqual((first.health, second.health, self.service.panicking), ("down", "down", True))
         self.assertEqual(self.used(), ["10.0.0.1", "10.0.0.2", "10.0.0.3"])
         heard = len(self.balancer.updates)
         self.service.mark(third, False)
         self.service.mark(third, False)
         self.assertEqual((third.health, len(self.balancer.updates)), ("down", heard))
+        self.service.mark(first, True)
+        self.assertTrue(self.service.panicking)
+        for endpoint in (first, second):
+            self.service.mark(endpoint, True)
+            self.service.mark(endpoint, True)
+        self.assertEqual((self.used(), self.service.panicking), (["10.0.0.1", "10.0.0.2"], False))
+
+    def test_no_panic(self) -> None:
+        """
+        It is no panic that requests go to those of whom nothing is known yet, or that nobody is there to get any.
+        """
+        self.assertFalse(self.service.panicking)
+        self.service.update([ONE, TWO])
+        self.assertFalse(self.service.panicking)
+        self.service.mark(self.service.endpoints[0], True)
+        self.service.mark(self.service.endpoints[1], False)
+        self.service.mark(self.service.endpoints[1], False)
+        self.assertEqual((self.used(), self.service.panicking), (["10.0.0.1"], False))
 
     def test_new_endpoint(self) -> None:
         """

@@ -193,6 +193,22 @@ class CatalogueTests(CatalogueTestCase):
         self.catalogue.publish("consul", {})
         self.assertEqual((one.closed, two.closed, second.removed), (1, 1, True))
 
+    def test_changed(self) -> None:
+        """
+        Who wants to know is told of each service whose instances are others, when all of it has been settled.
+        """
+        told: list[tuple[str, bool, int]] = []
+        services = self.catalogue.services
+        self.catalogue.changed = lambda service: told.append(
+            (service.name, services.get(service.label) is service, len(service.endpoints))
+        )
+        self.catalogue.publish("consul", {"echo": [ONE, TWO], "other": []})
+        self.catalogue.publish("consul", {"echo": [ONE, TWO], "other": []})
+        self.assertEqual(sorted(told), [("echo", True, 2), ("other", True, 0)])
+        told.clear()
+        self.catalogue.publish("consul", {"echo": [TWO]})
+        self.assertEqual(sorted(told), [("echo", True, 1), ("other", False, 0)])
+
     def test_pool_that_cannot_close(self) -> None:
         """
         A pool that fails to close is logged and keeps nothing else from happening.

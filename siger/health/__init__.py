@@ -1,0 +1,3 @@
+"""
+Asking instances whether they are well.
+"""
