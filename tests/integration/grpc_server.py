@@ -1,7 +1,7 @@
 """
 A gRPC server with a process of its own, made with grpcio and no generated code.
 
-    python -m tests.integration.grpc_server NAME PORT [CERTIFICATE]
+    python -m tests.integration.grpc_server NAME PORT [CERTIFICATE [AGE]]
 
 It prints the port that it has, serves until its standard input ends, and is asked by tests, past the gateway, what it
 saw. As a plain grpcio service it knows nothing of gateways.
@@ -21,6 +21,7 @@ from typing import Any
 
 import grpc
 
+from tests.integration.grpc_health import HealthHandler
 from tests.integration.grpc_plan import Plan, content
 
 __all__ = ["CONTROL", "PACKAGE", "main"]
@@ -41,6 +42,7 @@ class Call:
     def __init__(self, method: str, context: Any) -> None:
         self.method = method
         self.metadata = [(key, _text(value)) for key, value in context.invocation_metadata()]
+        self.peer = context.peer()
         self.remaining = context.time_remaining()
         self.received: list[int] = []
         self.finished = False
@@ -58,7 +60,7 @@ class Call:
         """
         As a document.
         """
-        names = ("method", "metadata", "remaining", "received", "ended")
+        names = ("method", "metadata", "peer", "remaining", "received", "ended")
         return {name: getattr(self, name) for name in names}
 
 
@@ -194,15 +196,19 @@ def _credentials(certificate: Path) -> Any:
     return grpc.ssl_server_credentials([(pem, pem)])
 
 
-def main(name: str, port: str, *certificates: str) -> None:
+def main(name: str, port: str, certificate: str = "", age: str = "") -> None:
     """
     Serve until standard input ends.
+
+    @param age: milliseconds after which it ends a connection, when its calls have ended.
     """
     options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    server = grpc.server(ThreadPoolExecutor(_THREADS), handlers=[Service(name)], options=options)
+    options += [("grpc.max_connection_age_ms", int(age))] if age else []
+    handlers = [Service(name), HealthHandler()]
+    server = grpc.server(ThreadPoolExecutor(_THREADS), handlers=handlers, options=options)
     add: Callable[[str], int] = server.add_insecure_port
-    if certificates:
-        add = lambda address: server.add_secure_port(address, _credentials(Path(certificates[0])))  # noqa: E731
+    if certificate:
+        add = lambda address: server.add_secure_port(address, _credentials(Path(certificate)))  # noqa: E731
     print(add(f"127.0.0.1:{port}"), flush=True)
     server.start()
     sys.stdin.buffer.read()
