@@ -196,10 +196,14 @@ class GrpcServer:
     @ivar channel: to it, past any gateway.
     """
 
-    def __init__(self, name: str, port: int = 0, certificate: Path | None = None) -> None:
+    def __init__(self, name: str, port: int = 0, certificate: Path | None = None, age: int = 0) -> None:
+        """
+        @param age: milliseconds after which it ends a connection in good order; 0 for never.
+        """
         self.name = name
         self.port = port
-        self._arguments = [] if certificate is None else [str(certificate)]
+        self._secure = certificate is not None
+        self._arguments = [str(certificate or ""), str(age or "")]
         self._process: subprocess.Popen[bytes] | None = None
         self.channel: Any = None
 
@@ -218,7 +222,7 @@ class GrpcServer:
         process = self._process or self.launch()._running
         assert process.stdout is not None
         self.port = int(process.stdout.readline())
-        if not self._arguments:
+        if not self._secure:
             self.channel = connect(self.port)
         return self
 

@@ -9,8 +9,9 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.grpc_load import CallLoad
 from tests.integration.grpc_plan import Plan
-from tests.integration.grpc_world import ask, call_names, connect, outcome, streamed, world
+from tests.integration.grpc_world import GrpcServer, ask, call_names, connect, eventually, outcome, streamed, world
 from tests.integration.test_grpc_calls import Requests
 
 
@@ -68,3 +69,24 @@ class BalancingTests(SynchronousTestCase):
             ]
             self.assertEqual([call.result() for call in calls], [b"x"] * 10)
         self.assertLessEqual(self.world.gateway.open_sockets() - before, 10 + 2 * 4)
+
+
+class AgeTests(SynchronousTestCase):
+    """
+    A server that ends each of its connections after a while, as many are told to, so that clients spread anew.
+    """
+
+    def test_no_call_lost(self) -> None:
+        """
+        Calls go on over new connections, and none fails or comes twice.
+        """
+        aging = GrpcServer("aging", world().mortal, age=100).start()
+        self.addCleanup(aging.kill)
+        load = CallLoad(world().gateway.port, service="/siger.interop.v1.Mortal").start()
+        self.addCleanup(load.stop)
+        self.assertTrue(eventually(lambda: load.answered.total() > 500))
+        load.stop()
+        self.assertEqual(load.failed, [])
+        seen = aging.calls()
+        self.assertEqual(Counter(dict(call["metadata"])["x-call"] for call in seen), dict.fromkeys(load.names, 1))
+        self.assertGreater(len({call["peer"] for call in seen}), 3)
