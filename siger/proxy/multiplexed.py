@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientConnection", "ClientStream", "Http2Owner"]
 
-_STREAM_WINDOW: Final = 1 << 18
+_STREAM_WINDOW: Final = 1 << 17
 _CONNECTION_WINDOW: Final = 1 << 22
 _MAX_BLOCK: Final = 65536
 _MAX_FIELDS: Final = 200
@@ -424,6 +424,7 @@ class ClientConnection(Http2Connection):
             _CONNECTION_WINDOW,
             _MAX_BLOCK,
             _MAX_FIELDS,
+            NEVER,  # one client that reads slowly must not hold up the others
         )
         self._owner = owner
         self._reader = reader

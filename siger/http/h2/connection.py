@@ -59,9 +59,6 @@ _MAX_FRAME: Final = SMALLEST_MAX_FRAME
 _WHOLE: Final = b"\0\0\0\0"
 """The identifier of the connection itself."""
 
-_LARGEST_HELD: Final = 1 << 20
-"""Bytes that may wait for paused readers before the connection as a whole is slowed down."""
-
 _MAX_CONTINUATIONS: Final = 8
 _CHEAP_FRAMES: Final = 1000
 _CHEAP_PER_SECOND: Final = 50.0
@@ -106,6 +103,7 @@ class Http2Connection(Outlet):
         "_generation",
         "_held",
         "_highest",
+        "_largest_held",
         "_max_block",
         "_owed",
         "_receive_window",
@@ -141,6 +139,7 @@ class Http2Connection(Outlet):
         connection_window: int,
         max_block: int,
         max_fields: int,
+        largest_held: float,
     ) -> None:
         """
         @param static: the entries of the static table, which all connections of the role share.
@@ -148,6 +147,7 @@ class Http2Connection(Outlet):
         @param connection_window: the same for all streams together.
         @param max_block: the largest header section, packed and unpacked.
         @param max_fields: how many fields it may have.
+        @param largest_held: bytes that may wait for paused readers before the connection as a whole is slowed down.
         """
         super().__init__(batch, transport)
         self.deadlines = deadlines
@@ -164,6 +164,7 @@ class Http2Connection(Outlet):
         self._receive_window = connection_window
         self._owed = 0
         self._held = 0
+        self._largest_held = largest_held
         self._rest = b""
         self._run: list[bytes] = []
         self._run_size = 0
@@ -342,7 +343,7 @@ class Http2Connection(Outlet):
         # Credit for the whole connection is returned at once: a paused reader holds back its own stream. But what
         # all of them hold together is bounded.
         self._owed += size
-        if self._owed >= self._connection_window >> 1 and self._held <= _LARGEST_HELD:
+        if self._owed >= self._connection_window >> 1 and self._held <= self._largest_held:
             owed, self._owed = self._owed, 0
             self._receive_window += owed
             self.write_window_update(_WHOLE, owed)
@@ -372,7 +373,9 @@ class Http2Connection(Outlet):
             end -= padding
         if flags & PRIORITY_FLAG:
             if end - start < 5:
-                raise ConnectionFault(FRAME_SIZE_ERROR, "HEADERS is too short for its flags")
+                # Section 6.2: it is the padding's fault where there is some.
+                code = PROTOCOL_ERROR if flags & PADDED else FRAME_SIZE_ERROR
+                raise ConnectionFault(code, "HEADERS is too short for its flags")
             # Priorities are nobody's any more (section 5.3.2); that a stream depends on itself never made sense.
             if int.from_bytes(data[start : start + 4], "big") & 0x7FFFFFFF == number:
                 self._depends_on_itself(number)
@@ -388,6 +391,12 @@ class Http2Connection(Outlet):
         self._block_end = flags & END_STREAM != 0
         self._block_size = len(block)
         self._block_frames = 0
+        self.block_opened()
+
+    def block_opened(self) -> None:
+        """
+        A header block has begun, and its end is still to come.
+        """
 
     def _depends_on_itself(self, number: int) -> None:
         raise ConnectionFault(PROTOCOL_ERROR, "a stream depends on itself")

@@ -127,6 +127,10 @@ class RequestReader:
                 raise MalformedError("Content-Length is not a number") from None
             if fields.content_length and not bodied:
                 raise MalformedError("a body was declared, and there is none")
+            if not fields.content_length and bodied:
+                # Whether there is none is known only when the stream ends, and must not be told before.
+                fields.content_length = None
+                fields.chunked = True
         elif bodied:
             fields.chunked = True
         settle_kind(fields)

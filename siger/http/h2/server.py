@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from siger.errors import Reason
 from siger.http.deadlines import NEVER
 from siger.http.fields import HeadError
+from siger.http.grammar import decimal
 from siger.http.h2.connection import Http2Connection
 from siger.http.h2.constants import (
     CANCEL,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["ServerConnection", "ServerContext", "ServerStream"]
 
 _CONNECTION_WINDOW: Final = 1 << 20
+_LARGEST_HELD: Final = 1 << 20
 _RATE_GRACE: Final = 5.0
 _LINGER_SECONDS: Final = 1.0
 _KEPT_HEADS: Final = 64
@@ -121,8 +123,9 @@ class ServerStream(Http2Stream):
         fields = head.fields
         self._bodyless = head.method == b"HEAD"
         if not self.remote_ended:
-            if fields.content_length is not None:
-                self._expected = fields.content_length
+            declared = fields.owned.get(b"content-length")
+            if declared is not None:
+                self._expected = decimal(declared)
             if not fields.grpc:
                 # A call of gRPC may be silent for as long as it likes: deadlines are what ends those.
                 self.deadline = self.connection.now + self._server.limits.body_timeout
@@ -383,6 +386,7 @@ class ServerConnection(Http2Connection):
             _CONNECTION_WINDOW,
             limits.header_bytes,
             limits.header_count + 4,
+            _LARGEST_HELD,
         )
         self.context = context
         self.server = server
