@@ -49,7 +49,7 @@ from siger.http.h2.errors import ConnectionFault, StreamFault
 from siger.http.h2.streams import Http2Stream
 from siger.http.h2.writing import Batch, Outlet
 from siger.http.hpack.decoder import Decoder, Entry, HpackError
-from siger.http.transport import Transport, close
+from siger.http.transport import Transport, close, half_close
 
 __all__ = ["Http2Connection"]
 
@@ -58,6 +58,8 @@ _MAX_FRAME: Final = SMALLEST_MAX_FRAME
 
 _WHOLE: Final = b"\0\0\0\0"
 """The identifier of the connection itself."""
+
+_LINGER_BYTES: Final = 1 << 18
 
 _MAX_CONTINUATIONS: Final = 8
 _CHEAP_FRAMES: Final = 1000
@@ -104,6 +106,7 @@ class Http2Connection(Outlet):
         "_held",
         "_highest",
         "_largest_held",
+        "_linger_left",
         "_max_block",
         "_owed",
         "_receive_window",
@@ -165,6 +168,7 @@ class Http2Connection(Outlet):
         self._owed = 0
         self._held = 0
         self._largest_held = largest_held
+        self._linger_left = _LINGER_BYTES
         self._rest = b""
         self._run: list[bytes] = []
         self._run_size = 0
@@ -207,6 +211,7 @@ class Http2Connection(Outlet):
         Take bytes from the connection.
         """
         if self.closed:
+            self._linger(len(data))
             return
         if self._rest:
             data = self._rest + data
@@ -738,15 +743,23 @@ class Http2Connection(Outlet):
     def end(self) -> None:
         """
         Close the connection once everything is written, and the streams that are left at once.
+
+        What still comes is dropped for a moment, so that the last frames are not lost by a reset.
         """
         if self.closed:
             return
         self.closed = True
         self._rest = b""
-        self.flush()
         self._end_streams()
+        self.flush()
         self.deadline = self.now + _CLOSING_SECONDS
-        close(self.transport)
+        if not half_close(self.transport):
+            close(self.transport)
+
+    def _linger(self, size: int) -> None:
+        self._linger_left -= size
+        if self._linger_left < 0:
+            self.transport.abortConnection()
 
     def abort(self) -> None:
         """

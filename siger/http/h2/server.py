@@ -32,7 +32,7 @@ from siger.http.h2.requests import RequestReader
 from siger.http.h2.streams import Http2Stream
 from siger.http.h2.writing import Batch
 from siger.http.hpack.encoder import NO_TABLE, LinePacker, pack_field, pack_length
-from siger.http.transport import Transport
+from siger.http.transport import Transport, close
 
 if TYPE_CHECKING:
     from siger.config.settings import Limits
@@ -50,6 +50,14 @@ _KEPT_HEADS: Final = 64
 _KEPT_BLOCK: Final = 1024
 _REQUEST_ID: Final = b"\x00\x0cx-request-id"
 _STATUSES: Final = {status: pack_field(b":status", b"%d" % status) for status in range(100, 600)}
+
+
+def pack_status(status: int) -> bytes:
+    """
+    The pseudo-header field of a response (section 8.3.2).
+    """
+    packed = _STATUSES.get(status)
+    return pack_field(b":status", b"%d" % status) if packed is None else packed
 
 
 class ServerContext:
@@ -254,7 +262,7 @@ class ServerStream(Http2Stream):
         See L{siger.http.stream.Stream.send_interim}.
         """
         if not self._responded and not self.local_ended:
-            block = _STATUSES[status] + self._server.server.packer.pack(lines)
+            block = pack_status(status) + self._server.server.packer.pack(lines)
             self._server.write_block(self.identifier, block, False)
 
     def send_response(
@@ -268,7 +276,7 @@ class ServerStream(Http2Stream):
         self._responded = True
         if status == 204 or status == 304:
             self._bodyless = True
-        pieces = [_STATUSES[status], self._server.server.packer.pack(lines)]
+        pieces = [pack_status(status), self._server.server.packer.pack(lines)]
         if length is not None and status != 204:
             pieces.append(pack_field(b"content-length", b"%d" % length))
         if self.request_id:
@@ -564,7 +572,11 @@ class ServerConnection(Http2Connection):
         """
         The client will send no more. Nobody waiting is the rule, as on HTTP/1.1, so work is stopped.
         """
-        self.abort() if self.streams else self.end()
+        if self.streams:
+            self.abort()
+        else:
+            self.end()
+            close(self.transport)
 
     def connection_lost(self) -> None:
         """

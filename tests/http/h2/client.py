@@ -107,7 +107,7 @@ class RawClient:
         """
         Let arrive what the server did not read so far.
         """
-        if self._pending and not self.transport.paused and not self.transport.closed:
+        if self._pending and not self.transport.paused and not self.transport.half_closed:
             data, self._pending = self._pending, b""
             self._protocol.dataReceived(data)
 

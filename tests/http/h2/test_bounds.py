@@ -55,7 +55,7 @@ class _BoundsMixin(SynchronousTestCase):
         """
         last = client.frames()[-1]
         self.assertEqual((last.kind, last.code), (GOAWAY, ENHANCE_YOUR_CALM))
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def flood(self, client: RawClient, make: Callable[[int], bytes], most: int) -> int:
         """
@@ -64,7 +64,7 @@ class _BoundsMixin(SynchronousTestCase):
         @return: how often.
         """
         for turn in range(most):
-            if client.transport.closing:
+            if client.transport.half_closing:
                 return turn
             client.send(make(turn))
         return most
@@ -126,7 +126,7 @@ class ResetTests(_BoundsMixin):
         for turn in range(400):
             client.send(headers(turn * 2 + 1) + reset(turn * 2 + 1))
             client.wait(0.25)
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
 
     def test_earned(self) -> None:
         """
@@ -136,7 +136,7 @@ class ResetTests(_BoundsMixin):
         for turn in range(400):
             client.send(headers(turn * 4 + 1) + reset(turn * 4 + 1) + headers(turn * 4 + 3))
             client.exchange.answer()
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
 
     def test_applications(self) -> None:
         """
@@ -145,7 +145,7 @@ class ResetTests(_BoundsMixin):
         client = RawClient()
         client.fake.on_request = lambda exchange: exchange.stream.abort_response()
         self.assertEqual(self.flood(client, lambda turn: headers(turn * 2 + 1), 300), 300)
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
 
     def test_remembered(self) -> None:
         """
@@ -157,9 +157,9 @@ class ResetTests(_BoundsMixin):
             client.send(headers(turn * 2 + 1, POST, end=False))
         self.assertEqual(len(client.connection._reset_streams), 256)
         client.send(data(599, b"late") + data(89, b"late"))
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.send(data(87, b"too late"))
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
 
 class CheapFrameTests(_BoundsMixin):
@@ -228,7 +228,7 @@ class CheapFrameTests(_BoundsMixin):
             for _ in range(400):
                 client.send(one)
                 client.wait(0.25)
-            self.assertFalse(client.transport.closed, name)
+            self.assertFalse(client.transport.half_closed, name)
 
     def test_among_others(self) -> None:
         """
@@ -238,7 +238,7 @@ class CheapFrameTests(_BoundsMixin):
         client.send(OPEN)
         for _ in range(3000):
             client.send(data(1, b"x") + ping())
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
 
     def test_with_responses(self) -> None:
         """
@@ -250,7 +250,7 @@ class CheapFrameTests(_BoundsMixin):
         for _ in range(3000):
             client.exchange.stream.send_body(b"x")
             client.send(window_update(0, 1) + window_update(1, 1))
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
 
 
 class UnreadTests(_BoundsMixin):
@@ -286,7 +286,7 @@ class UnreadTests(_BoundsMixin):
         client = self.make(lambda exchange: None)
         client.send(headers(3, POST, end=False))
         self.flood(client, lambda turn: data(3, b"x") + ping(), 5000)
-        self.assertTrue(client.transport.closing)
+        self.assertTrue(client.transport.half_closing)
         self.assertLess(len(client.transport.queued), 200000)
 
     def test_read_again(self) -> None:
@@ -302,7 +302,7 @@ class UnreadTests(_BoundsMixin):
             client.transport.flow()
             client.transport.stalled = True
             client.exchanges[0].stream.send_body(b"x" * 70000)
-        self.assertFalse(client.transport.closing)
+        self.assertFalse(client.transport.half_closing)
 
     def test_bodies(self) -> None:
         """
@@ -348,7 +348,7 @@ class BlockTests(_BoundsMixin):
         client = RawClient(limits=Limits(header_bytes=20000))
         client.send(headers(1, b"\0" * 10000, more=True))
         client.send(continuation(1, b"\0" * 10000, more=True))
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.send(continuation(1, b"\0", more=True))
         self.calmed(client)
 
@@ -505,7 +505,7 @@ class BodyTimeTests(_BoundsMixin):
         client.send(OPEN + data(1, b"x", end=True))
         client.wait(100)
         self.assertEqual(client.exchange.events, ["last body"])
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
 
 
 class StallTests(_BoundsMixin):
@@ -621,7 +621,7 @@ class BlockTimeTests(_BoundsMixin):
         """
         last = client.frames()[-1]
         self.assertEqual((last.kind, last.code), (GOAWAY, PROTOCOL_ERROR))
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_idle(self) -> None:
         """
@@ -635,7 +635,7 @@ class BlockTimeTests(_BoundsMixin):
         for _ in range(3):
             client.wait(3)
             client.send(continuation(3, GET[3:4], more=True)[:10])
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.wait(1.25)
         self.ended(client)
 
@@ -674,7 +674,7 @@ class BlockTimeTests(_BoundsMixin):
         client.send(continuation(3, GET[3:] + literal(b"X", b"")))
         self.assertEqual(client.fake.refusals, [Reason.MALFORMED_REQUEST])
         client.wait(19.5)
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.wait(1)
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
         self.assertEqual(client.frames()[-1].code, NO_ERROR)

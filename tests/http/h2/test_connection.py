@@ -132,7 +132,7 @@ class ConnectionErrorTests(SynchronousTestCase):
             client.send(frames)
             last = client.frames()[-1]
             self.assertEqual((last.kind, last.stream, last.code), (GOAWAY, 0, code), name)
-            self.assertTrue(client.transport.closed, name)
+            self.assertTrue(client.transport.half_closed, name)
             self.assertEqual({exchange.events[-1] for exchange in client.exchanges} - {"gone"}, set(), name)
             self.assertTrue(connection.closed)
 
@@ -215,7 +215,7 @@ class StreamErrorTests(SynchronousTestCase):
         late = data(1, b"x") + window_update(1, 5) + priority(1) + headers(1, literal(b"x-a", b"b")) + reset(1)
         client.send(late + late)
         self.assertEqual((client.frames(), client.exchange.events), ([], []))
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
 
     def test_credit_after_reset(self) -> None:
         """
@@ -253,7 +253,7 @@ class IgnoredTests(SynchronousTestCase):
         ):
             client = RawClient()
             client.send(frames)
-            self.assertEqual((client.frames(), client.transport.closed), ([], False), name)
+            self.assertEqual((client.frames(), client.transport.half_closed), ([], False), name)
 
     def test_flags(self) -> None:
         """
@@ -378,7 +378,7 @@ class ReceiveWindowTests(SynchronousTestCase):
         client.fake.on_request = lambda exchange: exchange.stream.pause_body()
         for number in range(1, 200, 2):
             client.send(headers(number, POST, end=False) + data(number, b"x" * 16384) * 3 + data(number, b"x" * 16383))
-            if client.transport.closed:
+            if client.transport.half_closed:
                 break
         last = client.frames()[-1]
         self.assertEqual((last.kind, last.code), (GOAWAY, FLOW_CONTROL_ERROR))
@@ -547,7 +547,7 @@ class SendWindowTests(SynchronousTestCase):
         client.exchange.answer(b"x")
         client.frames()
         client.send(window_update(1, 5) + window_update(1, 0) + reset(1, REFUSED_STREAM))
-        self.assertEqual((client.frames(), client.transport.closed), ([], False))
+        self.assertEqual((client.frames(), client.transport.half_closed), ([], False))
 
     def test_cut_continuations(self) -> None:
         """

@@ -87,7 +87,7 @@ class BeginningTests(SynchronousTestCase):
         client = RawClient(begin=PREFACE[:18] + b"XX\r\n\r\n")
         last = read_frames(client.transport.written)[-1]
         self.assertEqual((last.kind, last.code), (GOAWAY, PROTOCOL_ERROR))
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_not_settings(self) -> None:
         """
@@ -104,9 +104,9 @@ class BeginningTests(SynchronousTestCase):
         """
         client = RawClient(begin=PREFACE, limits=Limits(header_timeout=10))
         client.wait(9.5)
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.wait(0.75)
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_repr(self) -> None:
         """
@@ -905,11 +905,11 @@ class DrainTests(SynchronousTestCase):
         client.send(headers(5, POST, end=False) + data(5, b"x", end=True))
         self.assertEqual((len(client.exchanges), client.frames()), (2, []))
         client.exchanges[0].answer(b"one")
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.exchanges[1].answer(b"two")
         client.connection.drain(True)
         self.assertEqual([frame.name for frame in client.frames()], ["HEADERS", "DATA"] * 2)
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_by_itself(self) -> None:
         """
@@ -920,10 +920,10 @@ class DrainTests(SynchronousTestCase):
         client.connection.drain(False)
         client.wait(1.5)
         self.assertEqual(self.goodbyes(client), [(LARGEST_STREAM, NO_ERROR), (1, NO_ERROR)])
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.exchange.answer()
         client.wait(0.5)
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_idle(self) -> None:
         """
@@ -932,10 +932,10 @@ class DrainTests(SynchronousTestCase):
         client = RawClient()
         client.connection.drain(False)
         client.wait(0.75)
-        self.assertFalse(client.transport.closed)
+        self.assertFalse(client.transport.half_closed)
         client.wait(0.75)
         self.assertEqual(self.goodbyes(client), [(LARGEST_STREAM, NO_ERROR), (0, NO_ERROR)])
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_answered_meanwhile(self) -> None:
         """
@@ -947,7 +947,7 @@ class DrainTests(SynchronousTestCase):
         client.exchange.answer()
         client.wait(1.5)
         self.assertEqual(self.goodbyes(client), [(LARGEST_STREAM, NO_ERROR), (1, NO_ERROR)])
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_slow_reader(self) -> None:
         """
@@ -960,7 +960,7 @@ class DrainTests(SynchronousTestCase):
         client.connection.drain(False)
         client.connection.drain(True)
         client.wait(15)
-        self.assertEqual((client.transport.closing, client.transport.aborted), (True, False))
+        self.assertEqual((client.transport.half_closing, client.transport.aborted), (True, False))
         client.transport.flow()
         self.assertEqual(sum(len(frame.payload) for frame in client.frames() if frame.name == "DATA"), 60000)
         client.wait(20)
@@ -977,7 +977,7 @@ class DrainTests(SynchronousTestCase):
         client.send(headers(5))
         client.wait(1.5)
         self.assertEqual(self.goodbyes(client), [(LARGEST_STREAM, NO_ERROR), (5, NO_ERROR)])
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_kept_too_long(self) -> None:
         """
@@ -991,7 +991,7 @@ class DrainTests(SynchronousTestCase):
         self.assertEqual(self.goodbyes(client), [])
         client.wait(0.75)
         self.assertEqual(self.goodbyes(client), [(LARGEST_STREAM, NO_ERROR), (1, NO_ERROR)])
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
 
     def test_after_its_end(self) -> None:
         """
@@ -1058,7 +1058,7 @@ class EndTests(SynchronousTestCase):
         """
         client = RawClient()
         client.end()
-        self.assertEqual((client.transport.aborted, client.transport.closed), (False, True))
+        self.assertEqual((client.transport.aborted, client.transport.half_closed), (False, True))
 
     def test_failed(self) -> None:
         """
@@ -1070,7 +1070,7 @@ class EndTests(SynchronousTestCase):
         client.send(data(0, b"x"))
         last = client.frames()[-1]
         self.assertEqual((last.kind, last.number, last.code), (GOAWAY, 7, PROTOCOL_ERROR))
-        self.assertTrue(client.transport.closed)
+        self.assertTrue(client.transport.half_closed)
         client.go()
         self.over(client, connection)
 
