@@ -47,6 +47,7 @@ class Plan:
     @ivar initial: metadata before the messages; values of names that end in C{-bin} in Latin-1.
     @ivar trailing: metadata after them.
     @ivar compress: whether messages are compressed.
+    @ivar last: whether the call ends then, whatever the client has still to send.
     @ivar cancel: whether the server cancels the call instead of ending it.
     """
 
@@ -58,6 +59,7 @@ class Plan:
     initial: Pairs = ()
     trailing: Pairs = ()
     compress: bool = False
+    last: bool = False
     cancel: bool = False
 
     def encode(self, size: int = 0) -> bytes:

@@ -135,7 +135,10 @@ class Service(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no an
         with suppress(grpc.RpcError):
             for request in requests:
                 call.received.append(len(request))
-                yield from self._answers(Plan.decode(request), call, context)
+                plan = Plan.decode(request)
+                yield from self._answers(plan, call, context)
+                if plan.last:
+                    break
             call.finished = True
 
     def _answers(self, plan: Plan, call: Call, context: Any) -> Iterator[bytes]:
@@ -203,6 +206,7 @@ def main(name: str, port: str, certificate: str = "", age: str = "") -> None:
     @param age: milliseconds after which it ends a connection, when its calls have ended.
     """
     options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    options += [("grpc.max_metadata_size", 1 << 16)]
     options += [("grpc.max_connection_age_ms", int(age))] if age else []
     handlers = [Service(name), HealthHandler()]
     server = grpc.server(ThreadPoolExecutor(_THREADS), handlers=handlers, options=options)

@@ -42,6 +42,7 @@ __all__ = [
     "call_names",
     "connect",
     "eventually",
+    "outcome",
     "streamed",
     "world",
 ]
@@ -70,6 +71,7 @@ _OPTIONS = [
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own for each channel
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", 1 << 16),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 ]
@@ -352,6 +354,7 @@ def config(ports: Sequence[int], silent: int, mortal: int) -> dict[str, Any]:
             {"grpc": "siger.interop.v1.Narrow", "service": "narrow"},
             {"grpc": "siger.interop.v1.Single", "service": "single"},
             {"grpc": "siger.interop.v1.Silent", "service": "silent"},
+            {"grpc": "siger.interop.v1.Quiet", "service": "interop", "timeouts": {"idle": 0.2}},
             {"grpc": "siger.interop.v1.Late", "service": "silent", "timeouts": {"response": 0.3}},
             {"grpc": "siger.interop.v1.Short", "service": "silent", "timeouts": {"deadline": 0.3}},
         ],

@@ -5,6 +5,7 @@ implementations of gRPC try on one another ("gRPC Interop Test Case Descriptions
 
 from __future__ import annotations
 
+import itertools
 import json
 import queue
 import random
@@ -280,6 +281,16 @@ class Scenarios:
             other = got.trailing if plan.initial else got.initial
             self.assertNotIn("x-many", [key for key, _ in other])
 
+    def test_large_metadata(self: Any) -> None:
+        """
+        Metadata that takes more than one frame passes, there and back, before the messages and after them.
+        """
+        large = [("x-large", "".join(chr(ord("a") + number % 26) for number in range(20_000)))]
+        got = self.ask(Plan(sizes=[3], initial=large, trailing=large), metadata=large)
+        self.assert_answer(got, 3)
+        self.assertEqual([dict(pairs)["x-large"] for pairs in (got.initial, got.trailing)], [large[0][1]] * 2)
+        self.assertEqual(dict(self.seen["metadata"])["x-large"], large[0][1])
+
     def test_metadata_first(self: Any) -> None:
         """
         Metadata that comes before the messages does not wait for them.
@@ -330,6 +341,20 @@ class Scenarios:
         got = self.ask(Plan(sizes=RESPONSES, compress=True).encode(50_000), compression=grpc.Compression.Gzip)
         self.assert_answer(got, *RESPONSES)
         self.assertEqual(self.seen["received"], [50_000])
+
+    def test_server_ends_first(self: Any) -> None:
+        """
+        A server may be done while the client is not: the call went well all the same, however much the client sends.
+        """
+        requests = Requests()
+        call = self.begin(requests)
+        requests.send(Plan(sizes=[3], last=True).encode())
+        self.assert_answer(outcome(call), 3)
+        requests.end()
+        self.call = next(call_names)
+        flood = itertools.chain([Plan(sizes=[3], last=True).encode()], itertools.repeat(bytes(100_000), 300))
+        self.assert_answer(outcome(self.begin(flood)), 3)
+        self.assertEqual(self.seen["ended"], "finished")
 
     def test_server_cancels(self: Any) -> None:
         """

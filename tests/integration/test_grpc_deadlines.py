@@ -9,10 +9,21 @@ import time
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.grpc_plan import Plan
-from tests.integration.grpc_world import PATIENCE, Outcome, ask, call_names, connect, eventually, outcome, world
+from tests.integration.grpc_world import (
+    PATIENCE,
+    Outcome,
+    ask,
+    call_names,
+    connect,
+    eventually,
+    outcome,
+    streamed,
+    world,
+)
 from tests.integration.h2_frames import Code, Kind
 from tests.integration.h2_peer import Incoming
 from tests.integration.h2_post import post
+from tests.integration.test_grpc_calls import Requests
 
 DEADLINE_EXCEEDED = 4
 
@@ -90,10 +101,25 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_response_timeout(self) -> None:
         """
-        A server that does not begin its answer in time is given up, as with HTTP/1.1.
+        A server that does not begin its answer in time is given up, as with HTTP/1.1, for a client that says nothing
+        of time.
         """
         self.assert_too_late(self.ask("Late"), "")
         self.assert_server_told()
+
+    def test_quiet_stream(self) -> None:
+        """
+        A stream may be quiet for longer than a body of HTTP may: there are calls that wait for something to happen.
+        """
+        requests = Requests()
+        call = streamed(self.channel, requests, service=f"{PACKAGE}Quiet")
+        answers = []
+        for _ in range(2):
+            requests.send(Plan(sizes=[3]).encode())
+            answers.append(next(call))
+            time.sleep(1)
+        requests.end()
+        self.assertEqual(outcome(call, answers).code, 0)
 
     def test_shorter_than_the_route(self) -> None:
         """
