@@ -49,7 +49,8 @@ class Call:
         self.ended = ""
         self.let_go = threading.Semaphore(0)
         self.over = threading.Event()
-        context.add_callback(self._end)
+        if not context.add_callback(self._end):  # it is over already
+            self._end()
 
     def _end(self) -> None:
         self.ended = "finished" if self.finished else "cancelled"
