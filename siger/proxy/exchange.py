@@ -289,22 +289,8 @@ class Exchange:
         assert endpoint is not None
         self._attempts += 1
         self._connection = connection
-        stream = self._stream
         fields = self._head.fields
-        write = packed_head if connection.multiplexed else request_head
-        request = write(
-            self._head,
-            self._target,
-            self._request_id,
-            self._settings,
-            endpoint,
-            stream.peer,
-            stream.secure,
-            self._context.forwarding,
-            b"" if self._identity is None else self._identity.lines,
-        )
-        if connection.multiplexed and self._ends != NEVER:
-            request += packed_timeout(self._ends - monotonic())
+        request = self._packed_request(endpoint) if connection.multiplexed else self._request(endpoint)
         if self._upgrade:
             connection.exclusive = True
             request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
@@ -317,6 +303,35 @@ class Exchange:
             self._continue_body(connection)
         elif not connection.multiplexed:
             self._whole = False
+
+    def _request(self, endpoint: Endpoint) -> bytes:
+        stream = self._stream
+        return request_head(
+            self._head,
+            self._target,
+            self._request_id,
+            self._settings,
+            endpoint,
+            stream.peer,
+            stream.secure,
+            self._context.forwarding,
+            b"" if self._identity is None else self._identity.lines,
+        )
+
+    def _packed_request(self, endpoint: Endpoint) -> bytes:
+        stream = self._stream
+        request = packed_head(
+            self._head,
+            self._target,
+            self._request_id,
+            self._settings,
+            endpoint,
+            stream.peer,
+            stream.secure,
+            self._context.forwarding,
+            b"" if self._identity is None else self._identity.lines,
+        )
+        return request if self._ends == NEVER else request + packed_timeout(self._ends - monotonic())
 
     def _continue_body(self, connection: UpstreamConnection | ClientStream) -> None:
         # Sends what is here of the body, and lets the rest come.

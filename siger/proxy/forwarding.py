@@ -175,6 +175,8 @@ def _gateway_lines(
 
 
 def _relayed(fields: RequestFields, settings: ServiceSettings) -> bytes:
+    if settings.forward_authorization is not False and b"max-forwards" not in fields.owned:
+        return fields.relay
     dropped, added = _dropped(fields, settings)
     if fields.owned.keys().isdisjoint(dropped):
         return fields.relay
