@@ -63,7 +63,7 @@ class H2TestCase(SynchronousTestCase):
     config: dict[str, Any] = {}
 
     def setUp(self) -> None:
-        self.pair = shared_pair(http2=True, **self.config)
+        self.pair = shared_pair(**{"http2": True, **self.config})
         self.gateway, self.backend = self.pair.gateway, self.pair.backend
         self._peers: list[H2Peer] = []
         self.addCleanup(self._finish)

@@ -115,6 +115,26 @@ class PrefaceTests(H2TestCase):
         self.assertTrue({b"upgrade", b"http2-settings"}.isdisjoint(self.arrival(b"/upgrade").names()))
 
 
+class SwitchedOffTests(H2TestCase):
+    """
+    A gateway that is not to speak HTTP/2.
+    """
+
+    def setUp(self) -> None:
+        self.config = {"http2": False}
+        super().setUp()
+
+    def test_3_4_refused(self) -> None:
+        """
+        Sections 3.3 and 3.4: the preface is no request of HTTP/1.1, and nothing behind it becomes one.
+        """
+        client = self.kept(H2Client(self.gateway.port))
+        client.send(MAGIC + settings() + headers(1, literal(request(b"/off"))))
+        self.assertTrue(client.until_closed(), client)
+        self.assertIn(bytes(client.buffer[:12]), (b"HTTP/1.1 400", b"HTTP/1.1 505"))
+        self.assertEqual(self.backend.requests, [])
+
+
 class FormTests(H2TestCase):
     """
     Frames that are odd but right.

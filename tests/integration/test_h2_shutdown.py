@@ -44,6 +44,15 @@ class ShutdownTests(H2TestCase):
         """
         return [(one.word(), one.word(4)) for one in client.of(Kind.GOAWAY)]
 
+    def gone(self, client: H2Client) -> None:
+        """
+        The connection ends cleanly, and so does the gateway.
+        """
+        self.assertTrue(client.until_closed(), client)
+        self.assertEqual(client.closed, "eof")
+        client.close()
+        self.assertEqual(self.gateway.wait(10), 0)
+
     def test_6_8_two_steps(self) -> None:
         """
         Section 6.8: first the client is told to open no more streams, and those on their way are still served; then it
@@ -61,9 +70,7 @@ class ShutdownTests(H2TestCase):
         self.assertEqual(self.goaways(client)[1], (crossing, Code.NO_ERROR))
         gate.open()
         self.assertEqual((client.whole(first).status, bytes(client.stream(first).body)), (200, b"done"))
-        self.assertTrue(client.until_closed(), client)
-        self.assertEqual(client.closed, "eof")
-        self.assertEqual(self.gateway.wait(), 0)
+        self.gone(client)
 
     def test_6_8_above_the_last(self) -> None:
         """
@@ -77,15 +84,15 @@ class ShutdownTests(H2TestCase):
         late = client.open(request(b"/late"))
         gate.open()
         self.assertEqual(client.whole(stream).status, 200)
-        client.until_closed()
+        self.gone(client)
         self.assertEqual(client.stream(late).blocks, [])
         self.assertIn(client.stream(late).code, (None, Code.REFUSED_STREAM))
         self.assertEqual(self.backend.find(b"/late"), [])
-        self.assertEqual(self.gateway.wait(), 0)
 
     def test_6_8_idle(self) -> None:
         """
-        Section 6.8: a connection on which nothing runs ends soon, cleanly, and holds nobody up.
+        Section 6.8: a connection on which nothing runs ends soon, cleanly, and holds nobody up, even if the client does
+        not close it.
         """
         self.begin()
         client = self.connect()
@@ -108,7 +115,7 @@ class ShutdownTests(H2TestCase):
         client.send_data(up, bytes(400_000), end=True)
         self.assertEqual(client.whole(up).status, 200)
         self.assertEqual(self.completed(b"/up").length, 500_000)
-        self.assertEqual(self.gateway.wait(), 0)
+        self.gone(client)
 
     def test_6_8_drain_timeout(self) -> None:
         """

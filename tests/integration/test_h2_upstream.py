@@ -48,6 +48,20 @@ class RequestTests(UpstreamTestCase):
         _, server, there = self.begun(b"/te", (b"te", b"trailers"))
         self.assertEqual(server.stream(there).value(b"te"), b"trailers")
 
+    def test_8_1_expectation(self) -> None:
+        """
+        RFC 9110 section 10.1.1: that leave is waited for goes on, and so does the leave, before anything of the body.
+        """
+        more = ((b"expect", b"100-continue"), (b"content-length", b"4"))
+        stream, server, there = self.begun(b"/expect", *more, end=False)
+        self.assertEqual(server.stream(there).value(b"expect"), b"100-continue")
+        server.send_fields(there, (b":status", b"100"))
+        self.assertTrue(self.client.until(lambda: self.client.stream(stream).interims), self.client)
+        self.client.send_data(stream, b"body", end=True)
+        self.assertEqual(bytes(server.whole(there).body), b"body")
+        server.respond(there)
+        self.assertEqual(self.client.whole(stream).status, 200)
+
     def test_7541_7_1_3_secrets(self) -> None:
         """
         RFC 7541 section 7.1.3: a field that the client marked as never to be indexed goes on so.

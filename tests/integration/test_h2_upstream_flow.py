@@ -117,12 +117,12 @@ class ReceivingTests(UpstreamTestCase):
     Response bodies.
     """
 
-    def poured(self, server: H2Server, stream: int, most: int) -> int:
+    def poured(self, server: H2Server, stream: int, most: int, patience: float = 0.3) -> int:
         """
-        Send DATA until there is no room; return how much that was.
+        Send DATA until there is no room for so many seconds; return how much that was.
         """
         sent = 0
-        while sent < most and server.until(lambda: server.room(stream) > 0, 0.3):
+        while sent < most and server.until(lambda: server.room(stream) > 0, patience):
             size = min(16384, server.room(stream))
             server.spend(stream, size)
             server.send(data(stream, bytes(size)))
@@ -161,7 +161,7 @@ class ReceivingTests(UpstreamTestCase):
         for _ in still:
             there = server.take()
             server.respond(there, end=False)
-            sent += self.poured(server, there, MIB)
+            sent += self.poured(server, there, MIB, 0.05)
         self.assertLess(sent, 20 * MIB)
         self.assertLess(watch.risen, 20)
         self.works(server)
