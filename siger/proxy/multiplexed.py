@@ -337,6 +337,9 @@ class ClientStream(Http2Stream):
         """
         The instance will not deal with the stream: it says so of all above one (section 6.8).
         """
+        if self._touched:
+            self.lost()  # it says so, and did
+            return
         recipient, self._recipient = self._recipient, None
         if recipient is not None:
             recipient.upstream_refused(Reason.UPSTREAM_RESET)
