@@ -12,12 +12,14 @@ from twisted.internet.task import Clock
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.response import ResponseHead, ResponseParser
 from siger.proxy.connection import UpstreamConnection
+from siger.proxy.multiplexed import ClientConnection
 
 if TYPE_CHECKING:
     from siger.errors import Reason
     from siger.proxy.connection import Recipient
+    from siger.proxy.multiplexed import Http2Owner
 
-__all__ = ["FakeOwner", "FakeRecipient"]
+__all__ = ["FakeHttp2Owner", "FakeOwner", "FakeRecipient"]
 
 
 class FakeOwner:
@@ -47,6 +49,48 @@ class FakeOwner:
             connection.begin(recipient, b"next", False, False, connection.timeouts)
 
     def forget(self, connection: UpstreamConnection) -> None:
+        """
+        Note it.
+        """
+        self.events.append("gone")
+
+    def wait(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        self.clock.pump([INTERVAL] * round(seconds / INTERVAL))
+
+
+class FakeHttp2Owner:
+    """
+    A pool of shared connections that only notes what it is told.
+
+    @ivar events: C{room}, C{retired} and C{gone}, in order.
+    @ivar on_room: called whenever there is room.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock)
+        self.deadlines.start()
+        self.events: list[str] = []
+        self.on_room: Callable[[ClientConnection], None] = lambda connection: None
+
+    def released(self, connection: ClientConnection) -> None:
+        """
+        Note it.
+        """
+        self.events.append("room")
+        self.on_room(connection)
+
+    def retired(self, connection: ClientConnection) -> None:
+        """
+        Note it.
+        """
+        assert not connection.usable
+        self.events.append("retired")
+
+    def forget_connection(self, connection: ClientConnection) -> None:
         """
         Note it.
         """
@@ -157,3 +201,4 @@ class FakeRecipient:
 
 if TYPE_CHECKING:
     _receives: Recipient = FakeRecipient()
+    _owns: Http2Owner = FakeHttp2Owner()
