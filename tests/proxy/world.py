@@ -11,16 +11,16 @@ from typing import Any
 from twisted.internet.testing import MemoryReactorClock
 
 from siger.balancing.algorithms import make_balancer
-from siger.balancing.instances import Endpoint, Instance
+from siger.balancing.instances import Instance
 from siger.balancing.service import Service
 from siger.config.settings import ServiceSettings
 from siger.http.deadlines import INTERVAL, Deadlines
-from siger.http.response import ResponseParser
+from siger.http.h2.writing import Batch
 from siger.observe.access_log import AccessLog
 from siger.observe.observer import Observer
 from siger.policy.forwarded import Forwarding
 from siger.proxy.exchange import ProxyContext
-from siger.proxy.pool import Pool
+from siger.upstreams import Upstreams
 from tests.proxy.instance import FakeInstance, FakeWire
 
 __all__ = ["Record", "World"]
@@ -81,8 +81,8 @@ class World:
         self.deadlines.start()
         self._log = AccessLog(_NoSink(), self.reactor)
         self.observer = Observer(self._log)
-        self._parser = ResponseParser()
-        self.context = ProxyContext(self.observer, forwarding or Forwarding(), self._make_pool)
+        make_pool = Upstreams(self.reactor, self.deadlines, Batch()).pool
+        self.context = ProxyContext(self.observer, forwarding or Forwarding(), make_pool, deadlines=self.deadlines)
         self.settings = ServiceSettings(name="echo", **settings)
         self.service = self.make_service("echo", self.settings, instances)
 
@@ -94,9 +94,6 @@ class World:
         service.route = self.observer.service(name)
         service.update([Instance(f"192.0.2.{number}", 80) for number in range(1, instances + 1)])
         return service
-
-    def _make_pool(self, endpoint: Endpoint, settings: ServiceSettings) -> Pool:
-        return Pool(self.reactor, endpoint, settings, self.deadlines, self._parser)
 
     @property
     def records(self) -> list[Record]:
