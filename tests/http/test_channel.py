@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.config.settings import Limits
 from siger.errors import Reason
 from siger.http.channel import Channel
+from siger.http.h2.constants import PREFACE
 from tests.http.client import Client, get
 from tests.http.fakes import FakeApplication, FakeExchange, FakeTransport
 from tests.http.generators import noise, properties, splits
@@ -260,6 +261,90 @@ class RequestTests(_ChannelMixin):
 
         client = Client(FakeApplication(fail))
         self.assertRaises(RuntimeError, client.send, get())
+
+
+class PrefaceTests(_ChannelMixin):
+    """
+    Tests for clients that speak HTTP/2 (RFC 9113 section 3.4).
+    """
+
+    def make(self, spoken: bool = True) -> Client:
+        """
+        A client of a channel that knows who speaks HTTP/2, or does not.
+        """
+        client = Client()
+        self.taken: list[bytes] = []
+        if spoken:
+            client.channel.on_preface = self.taken.append
+        return client
+
+    def test_taken_over(self) -> None:
+        """
+        What begins with the preface is handed on as it came, and the channel has nothing more to do with it.
+        """
+        for behind in (b"", b"\0\0\0\4\0\0\0\0\0"):
+            client = self.make()
+            client.send(PREFACE + behind)
+            self.assertEqual((self.taken, client.transport.written), ([PREFACE + behind], b""))
+            self.assertEqual((client.context.channels, client.exchanges), (set(), []))
+            client.wait(100)
+            client.channel.drain(True)
+            client.go()
+            self.assertFalse(client.transport.closed)
+
+    def test_by_bytes(self) -> None:
+        """
+        It may come a byte at a time, until it is plain what it is.
+        """
+        client = self.make()
+        for count, byte in enumerate(PREFACE[:18], 1):
+            self.assertEqual((self.taken, client.transport.written), ([], b""))
+            client.send(bytes((byte,)))
+            self.assertEqual(bool(self.taken), count == 18)
+        self.assertEqual(self.taken, [PREFACE[:18]])
+
+    def test_not_spoken(self) -> None:
+        """
+        Where HTTP/2 is not spoken it is a request of a version that is not: G14.
+        """
+        client = self.make(spoken=False)
+        client.send(PREFACE)
+        self.refused(client, 505, Reason.VERSION_UNSUPPORTED)
+
+    def test_not_the_preface(self) -> None:
+        """
+        What is only like it is refused as it always is.
+        """
+        for said, status in (
+            (b"PRI * HTTP/2.1\r\n\r\n", 505),
+            (b"PRI / HTTP/2.0\r\n\r\n", 505),
+            (b"PRI * HTTP/1.1\r\nHost: a.test\r\n\r\n", 501),
+            (b"PRI * HTTP/2.0\r\nHost: a.test\r\n\r\n", 505),
+            (b"GET / HTTP/2.0\r\n\r\n", 505),
+            (b"PRI\rX", 400),
+        ):
+            client = self.make()
+            client.send(said)
+            self.assertEqual((self.taken, client.responses()[0].status), ([], status), said)
+
+    def test_not_first(self) -> None:
+        """
+        A connection that has begun as one of HTTP/1.1 remains one.
+        """
+        client = self.make()
+        client.send(get())
+        client.exchange.answer()
+        client.send(PREFACE)
+        self.assertEqual((self.taken, client.statuses()), ([], [200, 505]))
+
+    def test_never_whole(self) -> None:
+        """
+        A preface that does not go on is given up when a head would have to be there.
+        """
+        client = self.make()
+        client.send(PREFACE[:10])
+        client.wait(11)
+        self.assertTrue(client.transport.closed)
 
 
 class LimitTests(_ChannelMixin):

@@ -101,6 +101,46 @@ class DeadlinesTests(SynchronousTestCase):
         self.deadlines.sweep()
         self.assertEqual(member.passed, 0)
 
+    def test_allowed(self) -> None:
+        """
+        Who is allowed so many seconds from now has a deadline on the clock, not on the last sweep.
+        """
+        member = Member(NEVER)
+        self.deadlines.start()
+        self.clock.advance(0.2)
+        self.deadlines.allow(member, 1.0)
+        self.assertEqual(member.deadline, 101.2)
+        self.clock.advance(0.05)
+        self.clock.pump([INTERVAL] * 3)
+        self.assertEqual(member.passed, 0)
+        self.clock.pump([INTERVAL])
+        self.assertEqual(member.passed, 1)
+
+    def test_allowed_little(self) -> None:
+        """
+        Who is allowed less than an interval is told in time, and not once more by the next sweep if that ended it.
+        """
+        self.deadlines.start()
+        for seconds in (0.1, 0.0, -5.0):
+            member = Member(NEVER, self.deadlines.discard)
+            self.deadlines.allow(member, seconds)
+            self.clock.advance(max(0.0, seconds) - 0.01 if seconds > 0 else 0)
+            self.assertEqual(member.passed, int(seconds <= 0))
+            self.clock.advance(0.02)
+            self.assertEqual(member.passed, 1)
+            self.clock.pump([INTERVAL] * 4)
+            self.assertEqual(member.passed, 1)
+
+    def test_allowed_and_ended(self) -> None:
+        """
+        Who has ended by then is told nothing.
+        """
+        member = Member(NEVER)
+        self.deadlines.allow(member, 0.1)
+        self.deadlines.discard(member)
+        self.clock.advance(1)
+        self.assertEqual(member.passed, 0)
+
     def test_discarded(self) -> None:
         """
         Who was discarded is told nothing; nobody needs to know whether it was there.

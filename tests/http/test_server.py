@@ -22,9 +22,14 @@ from zope.interface.verify import verifyObject
 from siger.config.settings import Limits
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import INTERVAL, Deadlines
+from siger.http.h2.constants import PREFACE
+from siger.http.h2.requests import RequestReader
+from siger.http.h2.server import ServerConnection, ServerContext
+from siger.http.h2.writing import Batch
 from siger.http.server import ServerFactory
 from tests.http.client import get
 from tests.http.fakes import FakeApplication, FakeTransport
+from tests.http.h2.frames import headers, read_frames, settings
 from tests.http.test_proxy_protocol import ADDRESSES4, block, line
 
 
@@ -280,6 +285,149 @@ class SwitchingTransport(FakeTransport):
         Deliver to it from now on.
         """
         self.receive = protocol.dataReceived
+
+
+class SecureTransport(FakeTransport):
+    """
+    A transport of TLS.
+
+    @ivar negotiatedProtocol: what both sides agreed on.
+    """
+
+    def __init__(self, negotiated: bytes | None) -> None:
+        super().__init__()
+        self.negotiatedProtocol = negotiated
+        directlyProvides(self, ISSLTransport)
+
+
+class Http2Tests(SynchronousTestCase):
+    """
+    Tests for connections that are of HTTP/2.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have a server that speaks it, behind a load balancer.
+        """
+        self.application = FakeApplication()
+        context = ChannelContext(self.application, Limits(), Deadlines(Clock()))
+        http2 = ServerContext(RequestReader(context.parser), Batch(), 100)
+        self.factory = ServerFactory(context, (ip_network("10.0.0.0/8"),), http2)
+
+    def connect(self, transport: FakeTransport, host: str = "192.0.2.7") -> Any:
+        """
+        Let a client connect.
+        """
+        return accept(self.factory, host, transport)
+
+    def spoken(self, transport: FakeTransport) -> list[str]:
+        """
+        What was said on a connection of HTTP/2.
+        """
+        return [frame.name for frame in read_frames(transport.written)]
+
+    def test_negotiated(self) -> None:
+        """
+        It is where both sides agreed on that: the server speaks first, and requests are known to be secure.
+        """
+        transport = SecureTransport(b"h2")
+        protocol = self.connect(transport)
+        self.assertEqual(self.spoken(transport), ["SETTINGS", "WINDOW_UPDATE"])
+        self.assertIs(transport.producer, protocol)
+        protocol.dataReceived(PREFACE + settings() + headers(1))
+        stream = self.application.exchanges[0].stream
+        self.assertEqual((stream.secure, stream.version, stream.peer), (True, 20, b"192.0.2.7"))
+
+    def test_negotiated_and_not_spoken(self) -> None:
+        """
+        A client that agreed on it and speaks HTTP/1.1 is told so, in HTTP/2.
+        """
+        transport = SecureTransport(b"h2")
+        self.connect(transport).dataReceived(get())
+        self.assertEqual(self.spoken(transport)[-1], "GOAWAY")
+        self.assertEqual(self.application.exchanges, [])
+
+    def test_other_negotiated(self) -> None:
+        """
+        It is not where both sides agreed on something else, whatever comes.
+        """
+        for negotiated in (b"http/1.1", b"acme-tls/1"):
+            transport = SecureTransport(negotiated)
+            self.connect(transport).dataReceived(PREFACE + settings())
+            self.assertTrue(transport.written.startswith(b"HTTP/1.1 505 "))
+
+    def test_preface(self) -> None:
+        """
+        Without any such agreement the preface tells, and the connection is one of HTTP/2 for all that comes.
+        """
+        for transport, secure in ((FakeTransport(), False), (SecureTransport(None), True)):
+            protocol = self.connect(transport)
+            protocol.dataReceived(PREFACE[:20])
+            protocol.dataReceived(PREFACE[20:] + settings() + headers(1))
+            protocol.dataReceived(headers(3))
+            exchanges = self.application.exchanges[-2:]
+            self.assertEqual([exchange.stream.secure for exchange in exchanges], [secure] * 2)
+            (connection,) = self.factory.context.channels
+            self.assertIsInstance(connection, ServerConnection)
+            protocol.connectionLost(Failure(ConnectionDone()))
+            self.assertEqual([exchange.events for exchange in exchanges], [["gone"]] * 2)
+            self.assertEqual(self.factory.context.channels, set())
+
+    def test_http1(self) -> None:
+        """
+        HTTP/1.1 is spoken with everybody else.
+        """
+        for transport in (FakeTransport(), SecureTransport(None), SecureTransport(b"http/1.1")):
+            self.connect(transport).dataReceived(get())
+            self.application.exchanges[-1].answer(b"hello")
+            self.assertTrue(transport.written.startswith(b"HTTP/1.1 200 OK"))
+
+    def test_transport_is_told(self) -> None:
+        """
+        A transport that keeps who takes its bytes is told of the other.
+        """
+        transport = SwitchingTransport()
+        protocol = self.connect(transport)
+        protocol.dataReceived(PREFACE + settings())
+        transport.receive(headers(1))
+        self.assertEqual(len(self.application.exchanges), 1)
+
+    def test_backpressure_and_half_close(self) -> None:
+        """
+        What the transport tells reaches the connection, too.
+        """
+        transport = FakeTransport()
+        protocol = self.connect(transport)
+        protocol.dataReceived(PREFACE + settings() + headers(1))
+        exchange = self.application.exchanges[0]
+        protocol.pauseProducing()
+        exchange.begin(body=b"hello")
+        protocol.resumeProducing()
+        self.assertEqual(exchange.events, ["pause", "resume"])
+        protocol.readConnectionLost()
+        self.assertTrue(transport.aborted)
+
+    def test_announced(self) -> None:
+        """
+        A load balancer may announce a client that speaks it: whose the requests are is known, in whatever pieces.
+        """
+        stream = ANNOUNCED + PREFACE + settings() + headers(1)
+        for cut in range(1, len(stream)):
+            transport = FakeTransport()
+            protocol = self.connect(transport, "10.0.0.1")
+            protocol.dataReceived(stream[:cut])
+            protocol.dataReceived(stream[cut:])
+            self.assertEqual(self.application.exchanges[-1].stream.peer, b"192.0.2.7")
+            lose(protocol)
+        self.assertEqual(len(self.application.exchanges), len(stream) - 1)
+
+    def test_not_spoken(self) -> None:
+        """
+        A server that does not speak it says so in HTTP/1.1: G14.
+        """
+        transport = FakeTransport()
+        accept(make_factory(), transport=transport).dataReceived(PREFACE + settings())
+        self.assertTrue(transport.written.startswith(b"HTTP/1.1 505 "))
 
 
 class AnnouncedProtocolTests(SynchronousTestCase):

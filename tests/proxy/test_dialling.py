@@ -4,6 +4,8 @@ Tests for L{siger.proxy.dialling}.
 
 from __future__ import annotations
 
+import socket
+
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import (
     ConnectError,
@@ -20,10 +22,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings import Timeouts
 from siger.errors import Reason
+from siger.http.h2.constants import PREFACE
+from siger.http.h2.responses import ResponseReader
+from siger.http.h2.writing import Batch
+from siger.http.transport import Transport
 from siger.proxy.connection import UpstreamConnection
-from siger.proxy.dialling import DialFactory, UpstreamProtocol
+from siger.proxy.dialling import DialFactory, Http2Protocol, UpstreamProtocol
+from siger.proxy.multiplexed import ClientConnection
 from siger.tls.upstream import HandshakeFailed
-from tests.proxy.fakes import FakeOwner, FakeRecipient
+from tests.http.fakes import FakeTransport
+from tests.http.h2.frames import headers, settings
+from tests.proxy.fakes import FakeHttp2Owner, FakeOwner, FakeRecipient
+from tests.proxy.http2_instance import GET
+from tests.proxy.http2_instance import OK as FINE
 
 OK = b"HTTP/1.1 204 x\r\n\r\n"
 
@@ -138,3 +149,117 @@ class UpstreamProtocolTests(SynchronousTestCase):
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(self.dialler.recipient.events, ["response 200", "failed upstream_truncated"])
         self.assertEqual(self.dialler.events, ["gone"])
+
+
+class FakeHttp2Dialler(FakeHttp2Owner):
+    """
+    Asks for a connection of HTTP/2, and begins on it at once, if it is still wanted then.
+    """
+
+    def __init__(self, wanted: bool = True) -> None:
+        super().__init__()
+        self.timeouts = Timeouts()
+        self.recipient = FakeRecipient()
+        self._wanted = wanted
+
+    def make_protocol(self, factory: DialFactory) -> Http2Protocol:
+        """
+        Have HTTP/2 on it.
+        """
+        return Http2Protocol(self, factory)
+
+    def made(self, factory: DialFactory, transport: Transport) -> ClientConnection:
+        """
+        Begin.
+        """
+        assert factory.settled
+        connection = ClientConnection(self, transport, ResponseReader(), Batch(), 100)
+        if self._wanted:
+            connection.reserve().begin(self.recipient, GET, False, True, self.timeouts)
+        else:
+            connection.retire()
+        return connection
+
+    def dial_failed(self, factory: DialFactory, reason: Reason) -> None:
+        """
+        Nobody here fails.
+        """
+
+
+class FakeHandle:
+    """
+    A socket that notes the options that are set.
+    """
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int]] = []
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """
+        Note it.
+        """
+        self.options.append((level, option, value))
+
+
+class Http2ProtocolTests(SynchronousTestCase):
+    """
+    Tests for L{Http2Protocol}.
+    """
+
+    def connect(self, wanted: bool = True) -> FakeTransport:
+        """
+        Connect.
+        """
+        self.dialler = FakeHttp2Dialler(wanted)
+        self.protocol = DialFactory(self.dialler).buildProtocol(IPv4Address("TCP", "192.0.2.9", 80))
+        assert isinstance(self.protocol, Http2Protocol)
+        transport = FakeTransport(FakeHandle())
+        self.protocol.makeConnection(transport)
+        return transport
+
+    def test_exchange(self) -> None:
+        """
+        A connection begins with the preface, is handed over when it is made, and what arrives reaches it.
+        """
+        transport = self.connect()
+        self.assertTrue(transport.written.startswith(PREFACE))
+        self.protocol.dataReceived(settings() + headers(1, FINE))
+        self.assertEqual(self.dialler.recipient.events, ["response 200"])
+
+    def test_kept_alive(self) -> None:
+        """
+        The kernel is to find out whether the instance is still there.
+        """
+        handle = self.connect().handle
+        self.assertIn((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), handle.options)
+
+    def test_backpressure(self) -> None:
+        """
+        An exchange is told when its instance reads slowly: C11.
+        """
+        transport = self.connect()
+        self.assertIs(transport.producer, self.protocol)
+        self.protocol.dataReceived(settings())
+        self.protocol.pauseProducing()
+        self.protocol._connection.streams[1].send_body(b"x")
+        self.assertEqual(self.dialler.recipient.events, ["pause"])
+        self.protocol.resumeProducing()
+        self.protocol.stopProducing()
+        self.assertEqual(self.dialler.recipient.events, ["pause", "resume"])
+
+    def test_lost(self) -> None:
+        """
+        It is told of its end.
+        """
+        self.connect()
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.dialler.recipient.events, ["failed upstream_reset"])
+        self.assertEqual(self.dialler.events, ["retired", "gone"])
+
+    def test_unwanted(self) -> None:
+        """
+        One that nobody wants any more closes, and its transport waits for no producer.
+        """
+        transport = self.connect(wanted=False)
+        self.assertTrue(transport.half_closed)
+        self.assertIsNone(transport.producer)
