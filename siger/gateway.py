@@ -127,7 +127,7 @@ class Gateway(TwistedService):
         limits = self.settings.limits
         if not self.settings.http2:
             return None
-        return ServerContext(RequestReader(RequestParser(limits.header_count)), self._batch, limits.streams)
+        return ServerContext(RequestReader(RequestParser(limits.header_count)), self._batch, limits)
 
     def _make_secure_listener(self) -> SecureListener | None:
         settings = self.settings

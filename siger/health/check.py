@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
     from siger.config.settings import HealthCheck, ServiceSettings
     from siger.http.response import ResponseHead
+    from siger.proxy.client_stream import ClientStream
     from siger.proxy.connection import UpstreamConnection
-    from siger.proxy.multiplexed import ClientStream
     from siger.proxy.waiting import Waiter
 
 __all__ = ["Check", "Question", "Streams"]

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from siger.policy.forwarded import Forwarding
     from siger.policy.identity import Identity
     from siger.policy.vigil import Vigils
+    from siger.proxy.client_stream import ClientStream
     from siger.proxy.connection import UpstreamConnection
-    from siger.proxy.multiplexed import ClientStream
     from siger.proxy.multiplexed_pool import MultiplexedPool
     from siger.proxy.pool import Pool
 

@@ -14,8 +14,9 @@ from siger.http.deadlines import Deadlines
 from siger.http.h2.responses import ResponseReader
 from siger.http.h2.writing import Batch
 from siger.http.transport import Transport
+from siger.proxy.client_stream import ClientStream
 from siger.proxy.dialling import DialFactory, Http2Protocol, Secure
-from siger.proxy.multiplexed import ClientConnection, ClientStream
+from siger.proxy.multiplexed import UNTOLD_STREAMS, ClientConnection
 from siger.proxy.waiting import Waiter, WaitingLine
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class MultiplexedPool:
     One instance's connections.
 
     @ivar timeouts: of the service.
+    @ivar usual_streams: how many streams the instance let its last connection have.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class MultiplexedPool:
         self._closed = False
         self.timeouts = settings.timeouts
         self.deadlines = deadlines
+        self.usual_streams = UNTOLD_STREAMS
 
     def __repr__(self) -> str:
         return f"<MultiplexedPool {self._endpoint.label.decode()} [{self.describe()}]>"

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from siger.errors import Reason
 from siger.http.deadlines import NEVER, Deadlines
+from siger.proxy.client_stream import ClientStream
 from siger.proxy.connection import UpstreamConnection
-from siger.proxy.multiplexed import ClientStream
 
 __all__ = ["Waiter", "WaitingLine"]
 

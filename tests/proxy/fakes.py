@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.response import ResponseHead, ResponseParser
 from siger.proxy.connection import UpstreamConnection
-from siger.proxy.multiplexed import ClientConnection
+from siger.proxy.multiplexed import UNTOLD_STREAMS, ClientConnection
 
 if TYPE_CHECKING:
     from siger.errors import Reason
@@ -73,6 +73,7 @@ class FakeHttp2Owner:
         self.clock = Clock()
         self.deadlines = Deadlines(self.clock)
         self.deadlines.start()
+        self.usual_streams = UNTOLD_STREAMS
         self.events: list[str] = []
         self.on_room: Callable[[ClientConnection], None] = lambda connection: None
 

@@ -61,7 +61,7 @@ class RawClient:
         self.fake = FakeApplication()
         self.limits = limits or Limits()
         self.context = ChannelContext(application or self.fake, self.limits, self.deadlines)
-        shared = ServerContext(RequestReader(self.context.parser), batch or Batch(), self.limits.streams)
+        shared = ServerContext(RequestReader(self.context.parser), batch or Batch(), self.limits)
         self.transport = transport or FakeTransport()
         self._pending = b""
         self._seen = 0
