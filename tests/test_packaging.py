@@ -225,6 +225,22 @@ class CompilingTests(SynchronousTestCase):
                 return set(ast.literal_eval(node.value))
         raise AssertionError("setup.py has no HOT")
 
+    def test_names_of_exceptions(self) -> None:
+        """
+        No function of a hot module gives exceptions of two types one name: compiled, the name has the type of the first,
+        and the second ends in a TypeError.
+        """
+        for module in self.hot_modules():
+            for function in ast.walk(ast.parse((CHECKOUT / module).read_text())):
+                if not isinstance(function, ast.FunctionDef):
+                    continue
+                types: dict[str, set[str]] = {}
+                for node in ast.walk(function):
+                    if isinstance(node, ast.ExceptHandler) and node.name is not None and node.type is not None:
+                        types.setdefault(node.name, set()).add(ast.unparse(node.type))
+                several = {name for name, caught in types.items() if len(caught) > 1}
+                self.assertEqual(several, set(), f"{module}: {function.name}")
+
     def test_compiled(self) -> None:
         """
         With a C compiler the wheel holds each hot module compiled, what they share, and their sources still.  Where

@@ -311,7 +311,7 @@ class Http2Tests(SynchronousTestCase):
         """
         self.application = FakeApplication()
         context = ChannelContext(self.application, Limits(), Deadlines(Clock()))
-        http2 = ServerContext(RequestReader(context.parser), Batch(), 100)
+        http2 = ServerContext(RequestReader(context.parser), Batch(), context.limits)
         self.factory = ServerFactory(context, (ip_network("10.0.0.0/8"),), http2)
 
     def connect(self, transport: FakeTransport, host: str = "192.0.2.7") -> Any:

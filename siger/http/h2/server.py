@@ -195,11 +195,11 @@ class ServerConnection(Http2Connection):
                 raise HeadError(Reason.HEADERS_TOO_LARGE)
             head = self.server.reader.head(entries, not end)
             self._check_target(head)
-        except MalformedError as error:
+        except MalformedError as malformed:
             self.remember(stream.number)
             self.write_reset(stream.identifier, PROTOCOL_ERROR)
             stream.drop()  # an answer goes nowhere, but it is told that there was a request
-            stream.refuse(HeadError(Reason.MALFORMED_REQUEST, str(error)))
+            stream.refuse(HeadError(Reason.MALFORMED_REQUEST, str(malformed)))
             self._count_reset()
             return None
         except HeadError as error:
