@@ -227,8 +227,8 @@ class CompilingTests(SynchronousTestCase):
 
     def test_names_of_exceptions(self) -> None:
         """
-        No function of a hot module gives exceptions of two types one name: compiled, the name has the type of the first,
-        and the second ends in a TypeError.
+        No function of a hot module gives exceptions of two types one name: compiled, the name has the type of the
+        first, and the second ends in a TypeError.
         """
         for module in self.hot_modules():
             for function in ast.walk(ast.parse((CHECKOUT / module).read_text())):
