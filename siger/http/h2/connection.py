@@ -14,11 +14,13 @@ from siger.http.h2.constants import (
     CANCEL,
     CONTINUATION,
     DATA,
+    END_HEADERS,
     END_STREAM,
     FRAME_HEAD,
     FRAME_SIZE_ERROR,
     HEADERS,
     PADDED,
+    PRIORITY_FLAG,
     PROTOCOL_ERROR,
     SETTINGS,
     SMALLEST_MAX_FRAME,
@@ -34,6 +36,9 @@ __all__ = ["Http2Connection"]
 
 _MAX_FRAME: Final = SMALLEST_MAX_FRAME
 """The largest payload that is taken: what every peer may send without being told."""
+
+_NEITHER_PADDED_NOR_PARTIAL: Final = END_HEADERS | PADDED | PRIORITY_FLAG
+"""The flags of HEADERS that tell what is in it besides the whole of a block."""
 
 _CLOSING_SECONDS: Final = 30.0
 """How long a peer may take to read what was written last."""
@@ -120,14 +125,18 @@ class Http2Connection(Control):
                     break
             if kind == DATA and not flags and length:
                 if number != self._run_stream:
-                    self._end_run()
+                    if self._run:
+                        self._end_run()
                     self._run_stream = number
                 self._run.append(data[start:end])
                 self._run_size += length
             else:
-                self._end_run()
+                if self._run:
+                    self._end_run()
                 if kind == DATA:
                     self._read_data(number, flags, data, start, end)
+                elif kind == HEADERS and flags & _NEITHER_PADDED_NOR_PARTIAL == END_HEADERS and length:
+                    self._take_block(number, data[start:end], flags & END_STREAM != 0)
                 elif kind == HEADERS:
                     self._read_headers(number, flags, data, start, end)
                 else:
