@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from siger import __version__
 from siger.balancing.health import UP
+from siger.http.h2.server import ServerConnection
 from siger.proxy.multiplexed_pool import MultiplexedPool
 from siger.proxy.pool import Pool
 
@@ -74,6 +75,12 @@ def expose(
     errors = "siger_proxy_protocol_errors_total"
     about = "Connections without the PROXY protocol header that they owe"
     metrics.counter(errors, about, lambda: float(factory.unannounced))
+    metrics.gauge("siger_http2_connections", "Those of them that are of HTTP/2", lambda: float(len(_http2(factory))))
+    metrics.gauge(
+        "siger_http2_streams",
+        "Requests in progress on connections of HTTP/2",
+        lambda: float(sum(len(connection.streams) for connection in _http2(factory))),
+    )
     metrics.gauge("siger_services", "Services in the catalogue", lambda: float(len(catalogue.services)))
     metrics.gauge("siger_service_instances", "Instances of a service", lambda: _instances(catalogue))
     healthy = "siger_service_healthy_instances"
@@ -83,6 +90,10 @@ def expose(
     if access_log is not None:
         dropped = "siger_access_log_dropped_total"
         metrics.counter(dropped, "Access-log lines lost", lambda: float(access_log.dropped))
+
+
+def _http2(factory: ServerFactory) -> list[ServerConnection]:
+    return [channel for channel in factory.context.channels if isinstance(channel, ServerConnection)]
 
 
 def _decisions(book: RuleBook) -> Reading:

@@ -33,14 +33,11 @@ class ClientStream(Http2Stream):
     """
     One exchange's part of a connection.
 
-    @ivar multiplexed: requests are begun with a packed header section.
     @ivar exclusive: as for L{UpstreamConnection}; an upgrade cannot be asked for here.
     @ivar request_open: more of the request is to be sent.
     @ivar request_paused: the instance reads slowly, so no more should be sent now.
     @ivar timeouts: of the exchange.
     """
-
-    multiplexed: Final = True
 
     __slots__ = (
         "_client",

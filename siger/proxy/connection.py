@@ -118,7 +118,6 @@ class UpstreamConnection:
     The state of one connection.
 
     @ivar deadline: when to give up waiting for the instance; see L{siger.http.deadlines}.
-    @ivar multiplexed: requests are begun with a packed header section, and not with a head of text.
     @ivar exclusive: it serves this exchange and no other, as one that asked for an upgrade must.
     @ivar request_open: more of the request is to be sent.
     @ivar request_paused: the instance reads slowly, so no more should be sent now.
@@ -126,8 +125,6 @@ class UpstreamConnection:
     @ivar timeouts: of the exchange on it.
     @ivar idle_since: when it went back to its pool.
     """
-
-    multiplexed: Final = False
 
     __slots__ = (
         "_buffer",

@@ -32,6 +32,7 @@ from siger.http.fields import without
 from siger.http.problem import grpc_error, problem_body, send_grpc_error, send_problem
 from siger.http.response import CORS_FIELDS
 from siger.proxy import websocket
+from siger.proxy.client_stream import ClientStream
 from siger.proxy.forwarding import packed_head, packed_timeout, request_head
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from siger.policy.forwarded import Forwarding
     from siger.policy.identity import Identity
     from siger.policy.vigil import Vigils
-    from siger.proxy.client_stream import ClientStream
     from siger.proxy.connection import UpstreamConnection
     from siger.proxy.multiplexed_pool import MultiplexedPool
     from siger.proxy.pool import Pool
@@ -290,7 +290,8 @@ class Exchange:
         self._attempts += 1
         self._connection = connection
         fields = self._head.fields
-        request = self._packed_request(endpoint) if connection.multiplexed else self._request(endpoint)
+        shared = isinstance(connection, ClientStream)
+        request = self._packed_request(endpoint) if shared else self._request(endpoint)
         if self._upgrade:
             connection.exclusive = True
             request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
@@ -301,7 +302,7 @@ class Exchange:
         connection.begin(self, request, head_only, bodied, timeouts, fields.chunked)
         if bodied:
             self._continue_body(connection)
-        elif not connection.multiplexed:
+        elif not shared:
             self._whole = False
 
     def _request(self, endpoint: Endpoint) -> bytes:
@@ -336,7 +337,7 @@ class Exchange:
     def _continue_body(self, connection: UpstreamConnection | ClientStream) -> None:
         # Sends what is here of the body, and lets the rest come.
         pieces = self._pieces
-        if not connection.multiplexed:
+        if not isinstance(connection, ClientStream):
             self._forget_body()
         if pieces is not None:
             for piece in pieces:

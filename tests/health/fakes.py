@@ -34,8 +34,6 @@ class FakeStream:
     @ivar aborted: it was given up.
     """
 
-    multiplexed = True
-
     def __init__(self) -> None:
         self.recipient: Any = None
         self.fields: dict[bytes, bytes] = {}
