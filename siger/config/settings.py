@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from ipaddress import IPv4Network, IPv6Network
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 from attrs import evolve, field, frozen
 
 __all__ = [
+    "UNHURRIED",
     "Address",
     "Auth",
     "CertificateFiles",
@@ -359,6 +361,12 @@ class Timeouts:
     response: float = 60.0
     idle: float = 60.0
     deadline: float = 0.0
+
+
+UNHURRIED = Timeouts(response=inf, idle=inf)
+"""
+For what has a deadline of its own, and may take until then.
+"""
 
 
 @frozen

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from siger.balancing.protocols import HTTP2
-from siger.config.settings import Timeouts
+from siger.config.settings import UNHURRIED
 from siger.errors import Reason
 from siger.grpc.content import GRPC
 from siger.grpc.metadata import status_in
@@ -58,9 +58,6 @@ _MAX_ATTEMPTS: Final = 2
 _MAX_REFUSALS: Final = 4
 _REPLAY_BYTES: Final = 65536
 """How much of a request's body is kept until its response begins, where an instance may refuse the request."""
-
-
-_UNHURRIED: Final = Timeouts(response=NEVER, idle=NEVER)
 
 
 class ProxyContext:
@@ -298,7 +295,7 @@ class Exchange:
         head_only = self._head.method == b"HEAD"
         bodied = fields.chunked or bool(fields.content_length)
         # A call that has a deadline has that, and may take until then.
-        timeouts = self._settings.timeouts if self._ends == NEVER else _UNHURRIED
+        timeouts = self._settings.timeouts if self._ends == NEVER else UNHURRIED
         connection.begin(self, request, head_only, bodied, timeouts, fields.chunked)
         if bodied:
             self._continue_body(connection)
