@@ -46,7 +46,7 @@ class RequestTests(H2TestCase):
 
     def test_8_2_3_cookies(self) -> None:
         """
-        Section 8.2.3: cookies that came in several fields go on in one, joined by a semicolon and a blank.
+        Row G10, section 8.2.3: cookies that came in several fields go on in one, joined by a semicolon and a blank.
         """
         client = self.connect()
         crumbs = [(b"cookie", b"a=1"), (b"x-between", b"."), (b"cookie", b"b=2; c=3"), (b"cookie", b"d=4")]

@@ -30,7 +30,7 @@ def added(*fields: tuple[bytes, bytes]) -> Fields:
 
 class PseudoHeaderTests(H2TestCase):
     """
-    Pseudo-header fields.
+    Pseudo-header fields: row G8.
     """
 
     def test_8_3_1_missing(self) -> None:
@@ -211,7 +211,7 @@ class PseudoHeaderTests(H2TestCase):
 
 class FieldTests(H2TestCase):
     """
-    Ordinary fields.
+    Ordinary fields: row G7.
     """
 
     def test_8_2_upper_case(self) -> None:
@@ -282,7 +282,7 @@ class FieldTests(H2TestCase):
 
 class LengthTests(H2TestCase):
     """
-    Content-Length and what comes.
+    Content-Length and what comes: row G9.
     """
 
     def mismatched(self, length: bytes, *frames: bytes) -> None:

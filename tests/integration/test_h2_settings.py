@@ -13,7 +13,7 @@ from tests.integration.recording_backend import answer
 
 class ValueTests(H2TestCase):
     """
-    Values of parameters.
+    Values of parameters: row G6.
     """
 
     def spoilt(self, code: Code, key: int, *values: int) -> None:

@@ -15,7 +15,7 @@ from tests.integration.shared_gateway import Pair, start_pair
 
 class ShutdownTests(H2TestCase):
     """
-    SIGTERM.
+    SIGTERM: row G13.
     """
 
     def setUp(self) -> None:
