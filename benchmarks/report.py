@@ -39,6 +39,10 @@ _REACH = (
     ("up1m", CHAIN, "haproxy", 1.2),
     ("small-token", TOKEN, "haproxy", 1.5),
     ("small-token", TOKEN, "envoy", 0.5),
+    ("grpc-unique", HTTP2, "haproxy", 1.3),
+    ("grpc-alone", HTTP2, "haproxy", 1.3),
+    ("grpc-unique", HTTP2, "envoy", 0.5),
+    ("grpc-alone", HTTP2, "envoy", 0.5),
 )
 """
 What Siger is to reach: workload, series, peer, and the most that its CPU time may be of that peer's.
