@@ -107,6 +107,7 @@ class Exchange:
         "_grpc_status",
         "_head",
         "_identity",
+        "_measured",
         "_own_cors",
         "_pieces",
         "_pool",
@@ -175,6 +176,7 @@ class Exchange:
         self._bytes_in = 0
         self._bytes_out = 0
         self._upgrade = False
+        self._measured = False
         self._vigil: Any = None
         self._done = False
         self._ends = NEVER
@@ -477,6 +479,7 @@ class Exchange:
         self._first_byte = monotonic()
         self._status = head.status
         self._bytes_out = len(body)
+        self._measured = head.length is not None
         self._forget_body()
         relay = head.relay
         if self._own_cors and head.owned and not CORS_FIELDS.isdisjoint(head.owned):
@@ -585,7 +588,8 @@ class Exchange:
         send_problem(self._stream, self._head.method, reason, self._request_id)
 
     def _end_call(self, reason: Reason, status: int) -> None:
-        # Ends a call with a status, which can be said at any time: in trailers, once the response has begun.
+        # Ends a call with a status: in trailers, once the response has begun. One that said how long it would be, or
+        # whose end only a close can tell, has no room for trailers, and must not look complete without them.
         self._grpc_status = status
         begun = self._status
         self._status = begun or 200
@@ -594,10 +598,12 @@ class Exchange:
         stream = self._stream
         stream.reason = reason
         lines = grpc_error(reason, status=status)
-        if begun:
-            stream.end_response(lines)
-        else:
+        if not begun:
             send_grpc_error(stream, lines, reason)
+        elif self._measured or stream.version == 10:
+            stream.abort_response()
+        else:
+            stream.end_response(lines)
 
     def _release(self) -> None:
         endpoint, self._endpoint = self._endpoint, None

@@ -822,6 +822,23 @@ class StatusTests(_Http2Mixin):
             reason = Reason.UPSTREAM_TRUNCATED if begun else Reason.UPSTREAM_RESET
             self.refused(world, called, reason, UNAVAILABLE, not begun)
 
+    def test_measured(self) -> None:
+        """
+        A response that said how long it would be is broken off: trailers have no room behind it, and a client that
+        keeps its connection would take the next response for the rest. So is one that ends with its connection.
+        """
+        length = block((b":status", b"200"), (b"content-type", b"application/grpc"), (b"content-length", b"9"))
+        for version, section in ((11, length), (20, length), (10, FINE)):
+            world = self.world()
+            called = Called(world, *GRPC, bodied=False)
+            called.stream.version = version
+            wire = self.accept(world)
+            wire.say(headers(1, section, end=False) + data(1, b"part"))
+            wire.lose(clean=False)
+            self.assertEqual((called.stream.ended, called.stream.aborted), (False, True))
+            self.assertEqual(called.stream.trailers, b"")
+            self.assertEqual(world.records[-1].grpc, UNAVAILABLE)
+
     def test_malformed(self) -> None:
         """
         One that speaks no HTTP/2, or not for long, is broken.
