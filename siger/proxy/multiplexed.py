@@ -4,7 +4,7 @@ HTTP/2 connections to an instance: many exchanges on each, every one on a stream
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from siger.http.deadlines import NEVER, Deadlines
 from siger.http.h2.connection import Http2Connection
@@ -28,9 +28,6 @@ from siger.http.hpack.encoder import NO_TABLE
 from siger.http.response import ResponseHead
 from siger.http.transport import Transport
 from siger.proxy.client_stream import ClientStream
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["UNTOLD_STREAMS", "ClientConnection", "Http2Owner"]
 
@@ -158,9 +155,9 @@ class ClientConnection(Http2Connection):
         stream.number = number
         stream.identifier = number.to_bytes(4, "big")
         stream.send_window = self.peer_window
-        self._highest = number
         self.streams[number] = stream
         self.deadline = 0.0
+        self.useful()
         if self._next > LARGEST_STREAM:
             self._retire()
         if self._first_block:
@@ -296,6 +293,12 @@ class ClientConnection(Http2Connection):
     def _count_reset(self) -> None:
         """
         See L{Http2Connection._count_reset}: an instance breaks off what it was asked for, and that is its right.
+        """
+
+    def _charge_stray(self) -> None:
+        """
+        See L{Http2Connection._charge_stray}: it is clients who leave while an instance has much on its way to them, and
+        others who are on the connection, too.
         """
 
     def goaway_received(self, last: int, code: int) -> None:

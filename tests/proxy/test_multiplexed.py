@@ -832,6 +832,49 @@ class FailureTests(SynchronousTestCase):
             last = instance.frames()[-1]
             self.assertEqual((last.kind, last.code), (GOAWAY, STREAM_CLOSED))
 
+    def test_left_behind(self) -> None:
+        """
+        What is still on its way of requests that were given up concerns nobody, however many there were and however
+        much it is: others are on the connection, too.
+        """
+        instance = RawInstance()
+        other = instance.ask()
+        left = [instance.ask() for _ in range(60)]
+        for call in left:
+            instance.say(headers(call.stream.number, OK, end=False))
+            call.stream.abort()
+        instance.say(b"".join(data(call.stream.number, b"late") for call in left) * 30)
+        for _ in range(300):
+            instance.ask().stream.abort()
+        instance.frames()
+        instance.say(data(3, b"late") + headers(125, OK) + reset(127))
+        self.assertEqual((instance.frames(), other.events), ([], []))
+        instance.say(headers(1, OK))
+        self.assertEqual(other.events, ["response 200"])
+
+    def test_given_up(self) -> None:
+        """
+        That an instance says, too, that it has ended what was given up is no flood.
+        """
+        instance = RawInstance()
+        other = instance.ask()
+        for _ in range(2000):
+            call = instance.ask()
+            call.stream.abort()
+            instance.say(window_update(call.stream.number, 1) + reset(call.stream.number))
+        instance.say(headers(1, OK))
+        self.assertEqual(other.events, ["response 200"])
+
+    def test_no_streams_of_its_own(self) -> None:
+        """
+        An instance that is told of an error is told that none of its own streams was dealt with: it has none.
+        """
+        instance = RawInstance()
+        instance.ask()
+        instance.say(ping()[:8] + b"\x01" + ping()[9:])
+        last = instance.frames()[-1]
+        self.assertEqual((last.kind, last.payload[:8]), (GOAWAY, b"\0\0\0\0\0\0\0\x01"))
+
 
 class GoawayTests(SynchronousTestCase):
     """

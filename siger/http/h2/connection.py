@@ -209,7 +209,8 @@ class Http2Connection(Control):
         if self.closed:
             return
         self.goaway_sent = True
-        self.write_goaway(self._highest, code, detail.encode("ascii"))
+        # What GOAWAY said once, another may not exceed (section 6.8).
+        self.write_goaway(min(self._highest, self.goaway_last), code, detail.encode("ascii"))
         self.end()
 
     def end(self) -> None:

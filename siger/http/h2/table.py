@@ -21,7 +21,10 @@ from siger.http.transport import Transport
 __all__ = ["StreamTable"]
 
 _REMEMBERED: Final = 256
-"""Streams that this end has reset, and on which frames may still be on their way."""
+"""
+Streams that this end has reset, and on which frames may still be on their way. Of those before them nobody knows, so
+they get the benefit of the doubt.
+"""
 
 
 class StreamTable(Costs):
@@ -33,6 +36,7 @@ class StreamTable(Costs):
     """
 
     __slots__ = (
+        "_forgotten",
         "_highest",
         "_reset_streams",
         "goaway_last",
@@ -45,6 +49,7 @@ class StreamTable(Costs):
         self.goaway_last = LARGEST_WINDOW
         self._highest = 0
         self._reset_streams: dict[int, None] = {}
+        self._forgotten = 0
 
     def _is_idle(self, number: int) -> bool:
         """
@@ -54,13 +59,19 @@ class StreamTable(Costs):
 
     def _stray(self, number: int, stream: Http2Stream | None) -> None:
         # Something came that belongs to a stream on which nothing should come (section 5.1).
-        self._charge(1)
+        self._charge_stray()
         if stream is not None:
             self._end_faulty(stream, StreamFault(STREAM_CLOSED, "a frame on a stream that the peer has ended"))
         elif self._is_idle(number):
             raise ConnectionFault(PROTOCOL_ERROR, "a frame on a stream that was never opened")
-        elif number not in self._reset_streams and number <= self.goaway_last:
+        elif number not in self._reset_streams and self._forgotten < number <= self.goaway_last:
             raise ConnectionFault(STREAM_CLOSED, "a frame on a stream that is closed")
+
+    def _charge_stray(self) -> None:
+        """
+        A frame came to nothing.
+        """
+        self._charge(1)
 
     def _end_faulty(self, stream: Http2Stream, fault: StreamFault) -> None:
         # An error of the peer's counts like a reset of its own: it is just as cheap to make.
@@ -86,7 +97,9 @@ class StreamTable(Costs):
         known = self._reset_streams
         known[number] = None
         if len(known) > _REMEMBERED:
-            del known[next(iter(known))]
+            oldest = next(iter(known))
+            del known[oldest]
+            self._forgotten = max(self._forgotten, oldest)
 
     def local_end(self, stream: Http2Stream) -> None:
         """

@@ -149,16 +149,18 @@ class ResetTests(_BoundsMixin):
 
     def test_remembered(self) -> None:
         """
-        Of streams that were reset so many are remembered, the last ones.
+        Of streams that were reset so many are remembered, the last ones. What comes on one before them, which nobody
+        knows any more, may have been on its way, too.
         """
         client = RawClient()
         client.fake.on_request = lambda exchange: exchange.stream.abort_response()
         for turn in range(300):
             client.send(headers(turn * 2 + 1, POST, end=False))
         self.assertEqual(len(client.connection._reset_streams), 256)
-        client.send(data(599, b"late") + data(89, b"late"))
+        client.send(data(599, b"late") + data(89, b"late") + data(87, b"later") + data(1, b"later"))
         self.assertFalse(client.transport.half_closed)
-        client.send(data(87, b"too late"))
+        client.fake.on_request = lambda exchange: exchange.answer()
+        client.send(headers(601) + data(601, b"behind the end"))
         self.assertTrue(client.transport.half_closed)
 
 
