@@ -180,6 +180,8 @@ class ServerConnection(Http2Connection):
             self.remember(number)
             self._count_reset()
             self.write_reset(number.to_bytes(4, "big"), REFUSED_STREAM)
+        else:
+            self._charge(1)
 
     def _open(self, stream: ServerStream) -> None:
         self.streams[stream.number] = stream

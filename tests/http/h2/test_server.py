@@ -17,6 +17,7 @@ from siger.errors import Reason
 from siger.http.h2.constants import (
     CANCEL,
     ENABLE_PUSH,
+    ENHANCE_YOUR_CALM,
     GOAWAY,
     HEADER_TABLE_SIZE,
     HEADERS,
@@ -910,6 +911,19 @@ class DrainTests(SynchronousTestCase):
         client.connection.drain(True)
         self.assertEqual([frame.name for frame in client.frames()], ["HEADERS", "DATA"] * 2)
         self.assertTrue(client.transport.half_closed)
+
+    def test_goes_on_asking(self) -> None:
+        """
+        A client that does not stop asking is not listened to for ever; and what it is told then names no later request
+        as the last one than it was told before.
+        """
+        client = RawClient()
+        client.send(headers(1))
+        client.connection.drain(True)
+        client.frames()
+        client.send(b"".join(headers(number) for number in range(3, 4003, 2)))
+        self.assertEqual(self.goodbyes(client), [(1, ENHANCE_YOUR_CALM)])
+        self.assertEqual(len(client.exchanges), 1)
 
     def test_by_itself(self) -> None:
         """
