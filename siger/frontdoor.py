@@ -134,9 +134,8 @@ class FrontDoor:
             request_id = self._ids.new()
             client = stream.peer
         stream.request_id = request_id
-        if head.fields.grpc:
-            stream = _for_calls(head, stream)
-        arrival = Arrival(head, stream, request_id, client, start)
+        answers = _for_calls(head, stream) if head.fields.grpc else stream
+        arrival = Arrival(head, answers, request_id, client, start)
         if stream.secure and self.is_misdirected is not None and self.is_misdirected(stream, head.host):
             arrival.place = self._destinations.nowhere
             return self._enter(arrival, Reason.MISDIRECTED)

@@ -481,6 +481,23 @@ class ElsewhereTests(_HouseMixin):
         (record,) = house.world.records
         self.assertEqual((record.status, record.reason), (204, None))
 
+    def test_misdirected(self) -> None:
+        """
+        Whether a request came on a connection that is for its host is asked of the connection's own stream, whatever
+        kind of request it is, and only where there is TLS.
+        """
+        for content_type in (b"text/plain", b"application/grpc", b"application/grpc-web", b"application/grpc-web-text"):
+            for secure in (False, True):
+                house = House()
+                asked: list[tuple[Stream, bytes]] = []
+                house.door.is_misdirected = lambda stream, host, asked=asked: asked.append((stream, host)) or True
+                stream = FakeStream(secure=secure)
+                section = house._parser.fields(b"Host: b.test\r\nContent-Type: " + content_type)
+                house.door(house._parser.head(b"GET /services/echo/x HTTP/1.1", section), stream)
+                self.assertEqual(asked, [(stream, b"b.test")] if secure else [])
+                self.assertEqual(stream.reason, Reason.MISDIRECTED if secure else None)
+                self.assertEqual(house.world.instance.attempts, int(not secure))
+
     def test_asterisk(self) -> None:
         """
         C{OPTIONS *} asks about the gateway: A27.
