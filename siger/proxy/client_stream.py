@@ -46,6 +46,7 @@ class ClientStream(Http2Stream):
         "_interim",
         "_recipient",
         "_responded",
+        "_since",
         "_streaming",
         "_touched",
         "exclusive",
@@ -64,6 +65,7 @@ class ClientStream(Http2Stream):
         self._streaming = False
         self._touched = False
         self._interim = 0
+        self._since = 0.0
         self.exclusive = False
         self.request_open = False
         self.request_paused = False
@@ -98,6 +100,7 @@ class ClientStream(Http2Stream):
         self._head_only = head_only
         self.request_open = request_open
         self.timeouts = timeouts
+        self._since = self.connection.now
         self._client.open(self, request, not request_open)
         self._restart_clock()
 
@@ -174,6 +177,8 @@ class ClientStream(Http2Stream):
         """
         The instance took too long.
         """
+        if not self._responded:
+            self._client.missed(self._since)
         self._fail(Reason.UPSTREAM_TIMEOUT, CANCEL)
 
     # The response: siger.http.h2.streams.

@@ -85,6 +85,7 @@ class ClientConnection(Http2Connection):
     __slots__ = (
         "_first_block",
         "_heads",
+        "_heard",
         "_max_streams",
         "_next",
         "_owner",
@@ -109,6 +110,7 @@ class ClientConnection(Http2Connection):
         self._max_streams = max_streams
         self._next = 1
         self._first_block = True
+        self._heard = owner.deadlines.now
         self._heads: dict[bytes, ResponseHead] = {}
         self._trailers: dict[bytes, bytes] = {}
         self._with_heads: list[ClientStream] = []
@@ -272,6 +274,7 @@ class ClientConnection(Http2Connection):
         self._with_heads.append(stream)
 
     def _read_through(self) -> None:
+        self._heard = self.now
         if self._with_heads:
             streams, self._with_heads = self._with_heads, []
             for stream in streams:
@@ -323,6 +326,14 @@ class ClientConnection(Http2Connection):
         if self.usable:
             self.usable = False
             self._owner.retired(self)
+
+    def missed(self, since: float) -> None:
+        """
+        Something was waited for in vain since then. Where nothing at all has come meanwhile, the instance may be gone
+        without a word, and others are not to wait on this connection as well.
+        """
+        if self._heard <= since:
+            self._retire()
 
     def retire(self) -> None:
         """

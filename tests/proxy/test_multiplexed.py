@@ -991,6 +991,36 @@ class TimeTests(SynchronousTestCase):
             instance.wait(0.75)
             self.timed_out(instance, call)
 
+    def test_gone_silently(self) -> None:
+        """
+        A connection on which nothing at all came while a request waited takes no more: the instance may be gone.
+        """
+        instance = RawInstance()
+        call = instance.ask()
+        instance.wait(10)
+        late = instance.ask()
+        instance.wait(10.25)
+        self.assertEqual(call.events, ["failed upstream_timeout"])
+        self.assertEqual((instance.connection.room, instance.owner.events), (0, ["retired"]))
+        self.assertEqual(late.events, [])
+        instance.say(headers(3, OK))
+        self.assertEqual(late.events, ["response 200"])
+        self.assertTrue(instance.transport.half_closed)
+
+    def test_slow_with_one(self) -> None:
+        """
+        Where something came, if only for others, it is kept.
+        """
+        for said in (ping(), headers(3, OK)):
+            instance = RawInstance()
+            call = instance.ask()
+            instance.ask()
+            instance.wait(10)
+            instance.say(said)
+            instance.wait(10.25)
+            self.assertEqual(call.events, ["failed upstream_timeout"])
+            self.assertTrue(instance.connection.usable)
+
     def test_request_first(self) -> None:
         """
         Its time begins when the request is complete.
