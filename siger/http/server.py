@@ -22,6 +22,7 @@ from zope.interface import implementer
 from siger.http.channel import Channel, ChannelContext
 from siger.http.h2.server import ServerConnection, ServerContext
 from siger.http.proxy_protocol import HeaderError, parse_header
+from siger.http.transport import keep_alive
 from siger.policy.limit_keys import address_key
 
 __all__ = ["AnnouncedProtocol", "ServerFactory", "ServerProtocol", "plain_address"]
@@ -65,6 +66,8 @@ class ServerProtocol(Protocol):
     def _begin_http2(self, secure: bool) -> ServerConnection:
         http2 = self.factory.http2
         assert http2 is not None
+        # Calls may be silent for hours.
+        keep_alive(cast(Any, self.transport))
         connection = ServerConnection(self.factory.context, http2, cast(Any, self.transport), self._peer, secure)
         self._channel = connection
         self.dataReceived = connection.data_received  # type: ignore[method-assign]

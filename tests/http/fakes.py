@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from siger.http.stream import Application, Exchange, Stream
     from siger.http.transport import Transport
 
-__all__ = ["FakeApplication", "FakeExchange", "FakeStream", "FakeTransport"]
+__all__ = ["FakeApplication", "FakeExchange", "FakeHandle", "FakeStream", "FakeTransport"]
 
 _HIGH_WATER = 65536
 
@@ -231,6 +231,21 @@ class FakeApplication:
         """
         self.refusals.append(reason)
         send_problem(stream, b"GET", reason, b"", detail)
+
+
+class FakeHandle:
+    """
+    A socket that notes the options that are set.
+    """
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int]] = []
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """
+        Note it.
+        """
+        self.options.append((level, option, value))
 
 
 class FakeTransport:

@@ -4,6 +4,7 @@ Tests for L{siger.http.server}.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
@@ -28,7 +29,7 @@ from siger.http.h2.server import ServerConnection, ServerContext
 from siger.http.h2.writing import Batch
 from siger.http.server import ServerFactory
 from tests.http.client import get
-from tests.http.fakes import FakeApplication, FakeTransport
+from tests.http.fakes import FakeApplication, FakeHandle, FakeTransport
 from tests.http.h2.frames import headers, read_frames, settings
 from tests.http.test_proxy_protocol import ADDRESSES4, block, line
 
@@ -406,6 +407,15 @@ class Http2Tests(SynchronousTestCase):
         self.assertEqual(exchange.events, ["pause", "resume"])
         protocol.readConnectionLost()
         self.assertTrue(transport.aborted)
+
+    def test_kept_alive(self) -> None:
+        """
+        The kernel is to find out whether the client is still there: calls may be silent for hours.
+        """
+        for transport in (FakeTransport(), SecureTransport(b"h2")):
+            transport.handle = FakeHandle()
+            self.connect(transport).dataReceived(PREFACE + settings())
+            self.assertIn((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), transport.handle.options)
 
     def test_announced(self) -> None:
         """

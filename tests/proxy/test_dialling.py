@@ -30,7 +30,7 @@ from siger.proxy.connection import UpstreamConnection
 from siger.proxy.dialling import DialFactory, Http2Protocol, UpstreamProtocol
 from siger.proxy.multiplexed import ClientConnection
 from siger.tls.upstream import HandshakeFailed
-from tests.http.fakes import FakeTransport
+from tests.http.fakes import FakeHandle, FakeTransport
 from tests.http.h2.frames import headers, settings
 from tests.proxy.fakes import FakeHttp2Owner, FakeOwner, FakeRecipient
 from tests.proxy.http2_instance import GET
@@ -184,21 +184,6 @@ class FakeHttp2Dialler(FakeHttp2Owner):
         """
         Nobody here fails.
         """
-
-
-class FakeHandle:
-    """
-    A socket that notes the options that are set.
-    """
-
-    def __init__(self) -> None:
-        self.options: list[tuple[int, int, int]] = []
-
-    def setsockopt(self, level: int, option: int, value: int) -> None:
-        """
-        Note it.
-        """
-        self.options.append((level, option, value))
 
 
 class Http2ProtocolTests(SynchronousTestCase):
