@@ -2,12 +2,14 @@
 Time limits for many connections at the price of an attribute.
 
 Arming a timer for each request and cancelling it again costs more than answering the request. Here every connection
-has a C{deadline} that is merely assigned, and one sweep a quarter of a second looks at all of them.
+has a C{deadline} that is merely assigned, and one sweep a quarter of a second looks at all of them. Where a sweep would
+come too late, those that are so near are looked at by themselves, in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any, Final, Protocol
 
 __all__ = ["INTERVAL", "NEVER", "Deadlines", "Timed"]
@@ -49,12 +51,15 @@ class Deadlines:
     @ivar now: seconds, as of the last sweep: up to L{INTERVAL} behind, which is near enough for limits of seconds.
     """
 
-    __slots__ = ("_call", "_clock", "_members", "now")
+    __slots__ = ("_alarm", "_call", "_clock", "_count", "_members", "_near", "now")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._members: set[Timed] = set()
         self._call: Any = None
+        self._near: list[tuple[float, int, Timed]] = []
+        self._count = 0
+        self._alarm: Any = None
         self.now = clock.seconds()
 
     def start(self) -> None:
@@ -71,6 +76,9 @@ class Deadlines:
         if self._call is not None:
             self._call.cancel()
             self._call = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def add(self, member: Timed) -> None:
         """
@@ -80,13 +88,33 @@ class Deadlines:
 
     def allow(self, member: Timed, seconds: float) -> None:
         """
-        Watch this one, with a deadline so many seconds from now, and sweep at that very time if the next sweep were
-        later.
+        Watch this one, with a deadline so many seconds from now, and look at it at that very time if the next sweep
+        were later.
         """
-        member.deadline = self._clock.seconds() + seconds
+        due = member.deadline = self._clock.seconds() + seconds
         self._members.add(member)
         if seconds < INTERVAL:
-            self._clock.callLater(max(0.0, seconds), self.sweep)
+            self._count += 1
+            heappush(self._near, (due, self._count, member))
+            if self._near[0][1] == self._count:
+                self._set_alarm(seconds)
+
+    def _set_alarm(self, seconds: float) -> None:
+        # There is one at a time, for the nearest: whoever makes many calls must not make the sweeps many.
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = self._clock.callLater(max(0.0, seconds), self._look)
+
+    def _look(self) -> None:
+        self._alarm = None
+        now = self.now = self._clock.seconds()
+        near = self._near
+        while near and near[0][0] <= now:
+            member = heappop(near)[2]
+            if member.deadline <= now and member in self._members:
+                member.deadline_passed()
+        if near and self._alarm is None:
+            self._set_alarm(near[0][0] - now)
 
     def discard(self, member: Timed) -> None:
         """

@@ -131,6 +131,73 @@ class DeadlinesTests(SynchronousTestCase):
             self.clock.pump([INTERVAL] * 4)
             self.assertEqual(member.passed, 1)
 
+    def test_allowed_in_any_order(self) -> None:
+        """
+        Of many who are allowed little, each is told at its time, in whatever order they came, and with one timer.
+        """
+        told: list[float] = []
+
+        def tell(member: Member) -> None:
+            self.deadlines.discard(member)
+            told.append(round(self.clock.seconds() - 100, 2))
+
+        for hundredths in (20, 5, 11, 5, 24, 1, 17):
+            self.deadlines.allow(Member(NEVER, tell), hundredths / 100)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.pump([0.01] * 30)
+        self.assertEqual(told, [0.01, 0.05, 0.05, 0.11, 0.17, 0.2, 0.24])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_allowed_among_many(self) -> None:
+        """
+        Whoever is allowed little costs nobody a look at all the others.
+        """
+
+        class Looked(Member):
+            looks = 0
+
+            @property
+            def deadline(self) -> float:
+                Looked.looks += 1
+                return NEVER
+
+            @deadline.setter
+            def deadline(self, deadline: float) -> None:
+                pass
+
+        self.deadlines.add(Looked(NEVER))
+        for _ in range(10):
+            self.deadlines.allow(Member(NEVER, self.deadlines.discard), 0.1)
+            self.clock.advance(0.2)
+        self.assertEqual(Looked.looks, 0)
+
+    def test_allowed_by_one_that_is_told(self) -> None:
+        """
+        One that is told may begin something that is allowed little, too.
+        """
+        second = Member(NEVER, self.deadlines.discard)
+
+        def begin(member: Member) -> None:
+            self.deadlines.discard(member)
+            self.deadlines.allow(second, 0.1)
+
+        self.deadlines.allow(Member(NEVER, begin), 0.1)
+        third = Member(NEVER, self.deadlines.discard)
+        self.deadlines.allow(third, 0.15)
+        self.clock.pump([0.01] * 16)
+        self.assertEqual((second.passed, third.passed), (0, 1))
+        self.clock.pump([0.01] * 6)
+        self.assertEqual(second.passed, 1)
+
+    def test_stopped_before_an_alarm(self) -> None:
+        """
+        When all is stopped, nothing is left to be called.
+        """
+        self.deadlines.start()
+        self.deadlines.allow(Member(NEVER), 0.1)
+        self.deadlines.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_allowed_and_ended(self) -> None:
         """
         Who has ended by then is told nothing.
