@@ -46,12 +46,12 @@ class UpstreamTLS:
         """
         @param protocol: C{h2}, which has to be agreed on by ALPN, or C{https}, which goes without saying.
         @param clock: C{IReactorTime}.
-        @raise OSError: when a file cannot be read any more. That of C{ssl} for one with other contents is one, too.
         """
         self.clock = clock
         self.required = b"h2" if protocol == "h2" else None
-        self._name = settings.server_name
-        self._context = _context(settings, protocol)
+        self._settings = settings
+        self._protocol = protocol
+        self._context: SSLContext | None = None
         self._quiet_until: dict[str, float] = {}
 
     def wrap(self, factory: ClientFactory, address: str, timeout: float) -> ClientFactory:
@@ -67,8 +67,13 @@ class UpstreamTLS:
     def begin(self, layer: TLSLayer, address: str) -> None:
         """
         Begin the handshake with an instance.
+
+        @raise OSError: when a file cannot be read any more. That of C{ssl} for one with other contents is one, too. The
+            next attempt reads it again.
         """
-        layer.begin(self._context, False, self._name or address)
+        if self._context is None:
+            self._context = _context(self._settings, self._protocol)
+        layer.begin(self._context, False, self._settings.server_name or address)
 
     def tell(self, instance: str, error: Exception) -> None:
         """
@@ -177,8 +182,12 @@ class _SecureClient(TLSLayer):
         """
         assert self._attempt is not None
         self._call = self._clock.callLater(self._attempt.timeout, self._give_up)
-        self._upstream.begin(self, self._attempt.address)
-        self._shake(b"")
+        try:
+            self._upstream.begin(self, self._attempt.address)
+        except OSError as error:
+            self.refuse(error)
+        else:
+            self._shake(b"")
 
     def _give_up(self) -> None:
         self._call = None

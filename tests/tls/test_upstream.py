@@ -293,6 +293,23 @@ class AttemptTests(UpstreamCase):
         self.assertTrue(self.inner.failure.check(Refused))
         self.assertEqual([], self.said)
 
+    def test_files(self) -> None:
+        """
+        Where a file cannot be read there is no TLS, until it can be read again.
+        """
+        upstream = UpstreamTLS(UpstreamTLSSettings(ca=self.ca), "https", self.clock)
+        Path(self.ca).rename(self.ca + "~")
+        peer = self.dial(upstream=upstream).connect()
+        assert self.inner.failure is not None
+        self.assertTrue(self.inner.failure.check(HandshakeFailed))
+        self.assertTrue(peer.transport.closed)
+        self.assertEqual(["192.0.2.7:443 [Errno 2] No such file or directory"], self.said)
+        self.lose(peer)
+        self.assertEqual(["started", "failed"], self.inner.events)
+        self.assertEqual([], self.clock.getDelayedCalls())
+        Path(self.ca + "~").rename(self.ca)
+        self.assertMade(self.dial(upstream=upstream))
+
     def test_not_wanted(self) -> None:
         """
         Whoever has no protocol for it any more gets rid of it.
