@@ -16,6 +16,10 @@ A record with the fatal alert of that name, 120 (RFC 8446 section 6.2).
 """
 
 _MAX_BYTES = 65536
+_MAX_RECORDS = 16
+"""
+How many pieces a message may come in. All that came is read again whenever more does, and a piece can be one byte.
+"""
 _HANDSHAKE = 22
 _CLIENT_HELLO = 1
 _ALPN = 16
@@ -86,7 +90,7 @@ def _first_message(data: bytes) -> bytes:
     @raise _Short: when not all of it has come.
     """
     records, message = _Reader(data), b""
-    while True:
+    for _ in range(_MAX_RECORDS):
         if records.number(1) != _HANDSHAKE:
             return b""
         records.take(2)  # a version, which means nothing any more
@@ -99,6 +103,7 @@ def _first_message(data: bytes) -> bytes:
             return b""
         if len(message) >= 4 + length and len(message) >= 4:
             return message[4 : 4 + length]
+    return b""
 
 
 def _protocols(hello: _Reader) -> tuple[bytes, ...]:

@@ -55,15 +55,23 @@ class OfferedTests(SynchronousTestCase):
 
     def test_fragments(self) -> None:
         """
-        A message may be spread over many records, as OpenSSL allows it, too.
+        A message may be spread over several records, as OpenSSL allows it, too.
         """
         data = hello("h2")
-        for size in (1, 3, 4, 5, 100):
+        for size in (len(data) // 15, 100, 300):
             self.assertEqual((b"h2",), offered(fragments(data, size)), size)
         server = Records(server_context("h2"), True)
         server.feed(fragments(data, 100))
         self.assertFalse(server.shake())
         self.assertNotEqual(b"", server.take())
+
+    def test_crumbs(self) -> None:
+        """
+        One that is spread over so many that each further byte would cost a long look is left to OpenSSL.
+        """
+        for size in (1, 3, 4, 5):
+            self.assertEqual((), offered(fragments(hello("h2"), size)), size)
+        self.assertIsNone(offered(fragments(hello("h2"), 1)[: 6 * 15]))
 
     def test_without(self) -> None:
         """
