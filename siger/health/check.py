@@ -208,6 +208,11 @@ class Check:
         result = FAILED if reason is Reason.UPSTREAM_MALFORMED else UNREACHABLE
         self._lose(Finding(result, reason.code), replayable)
 
+    def lasts(self) -> None:
+        """
+        It may take as long as it may take.
+        """
+
     def upstream_refused(self, reason: Reason) -> None:
         """
         Ask again.

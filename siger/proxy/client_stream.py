@@ -173,6 +173,15 @@ class ClientStream(Http2Stream):
         else:
             self.deadline = self.connection.now + timeouts.response
 
+    def look(self, now: float) -> None:
+        """
+        See whether the instance takes too long, or just long.
+        """
+        if self.deadline <= now:
+            self.deadline_passed()
+        elif self._streaming and self._recipient is not None:
+            self._recipient.lasts()
+
     def deadline_passed(self) -> None:
         """
         The instance took too long.

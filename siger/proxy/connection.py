@@ -42,6 +42,11 @@ class Recipient(Protocol):
 
     streaming: bool
 
+    def lasts(self) -> None:
+        """
+        The response takes a while: told now and then by connections of HTTP/2, if it is L{streaming}.
+        """
+
     def interim_received(self, head: ResponseHead) -> None:
         """
         A 1xx response came, other than 101.

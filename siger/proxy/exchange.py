@@ -436,9 +436,24 @@ class Exchange:
         if self._connection is not None:
             self._connection.resume_response()
 
+    def lasts(self) -> None:
+        """
+        A call takes a while: it ends with its token, as a tunnel does.
+        """
+        if self._vigil is None:
+            self._watch_token()
+
+    def _watch_token(self) -> None:
+        vigils, identity = self._context.vigils, self._identity
+        if vigils is not None and identity is not None:
+            credentials = self._head.fields.owned.get(b"authorization", b"")
+            self._vigil = vigils.begin(identity, credentials, self._token_ended)
+
     def _token_ended(self) -> None:
         # Whose token has ended has no business in a tunnel any more; the instance is told as by a client that left.
-        if not self._done:
+        if self._grpc:
+            self._refuse(Reason.INVALID_TOKEN)
+        elif not self._done:
             if self._connection is not None:
                 self._connection.hang_up()
                 self._connection = None
@@ -463,10 +478,7 @@ class Exchange:
             return False
         self._status = 101
         self._first_byte = monotonic()
-        vigils, identity = self._context.vigils, self._identity
-        if vigils is not None and identity is not None:
-            credentials = self._head.fields.owned.get(b"authorization", b"")
-            self._vigil = vigils.begin(identity, credentials, self._token_ended)
+        self._watch_token()
         early = upgrade(websocket.response_lines(head))
         if early:
             self.body_received(early)

@@ -366,5 +366,5 @@ class ClientConnection(Http2Connection):
             self.deadline = NEVER
             return
         for stream in list(self.streams.values()):
-            if stream.deadline <= now and isinstance(stream, ClientStream):
-                stream.deadline_passed()
+            if isinstance(stream, ClientStream):
+                stream.look(now)

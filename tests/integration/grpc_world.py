@@ -361,10 +361,12 @@ def config(ports: Sequence[int], silent: int, mortal: int) -> dict[str, Any]:
     )
 
 
-def bearer(user: str = "7", role: str = "user") -> tuple[str, str]:
+def bearer(user: str = "7", role: str = "user", age: float = 0.0) -> tuple[str, str]:
     """
     Metadata with a token that the gateway believes.
+
+    @param age: how many seconds ago it was made, of the 600 that it is good for.
     """
     secret: str = echo_config()["jwt_secret"]
-    minter = Minter(KeyRing.from_settings(Settings(jwt_secret=secret)), 600)
+    minter = Minter(KeyRing.from_settings(Settings(jwt_secret=secret)), 600, lambda: time.time() - age)
     return "authorization", f"Bearer {minter.mint(user, f'user-{user}', role).token}"

@@ -166,6 +166,23 @@ class TokenTests(RefusalCase):
             got = {(name, service): self.ask(service, b"x", callers[name]).code for name, service in expected}
             self.assertEqual(got, expected)
 
+    def test_outlived(self) -> None:
+        """
+        Row B8: a call that outlives its token ends with it, with a status; one whose token is good goes on.
+        """
+        fresh, stale = Requests(), Requests()
+        going_on = streamed(self.channel, fresh, service=f"{PACKAGE}Private", metadata=[bearer("7")])
+        ending = streamed(self.channel, stale, service=f"{PACKAGE}Private", metadata=[bearer("8", age=628)])
+        for call, requests in ((going_on, fresh), (ending, stale)):
+            requests.send(Plan(sizes=[3]).encode())
+            self.assertEqual(len(next(call)), 3)
+        self.assertEqual(outcome(ending).code, UNAUTHENTICATED)
+        fresh.send(Plan(sizes=[4]).encode())
+        self.assertEqual(len(next(going_on)), 4)
+        fresh.end()
+        stale.end()
+        self.assertEqual(outcome(going_on).code, 0)
+
     def test_all_at_once(self) -> None:
         """
         So it is when they are in progress at the same time.

@@ -109,6 +109,7 @@ class FakeRecipient:
     An exchange that only notes what it is told.
 
     @ivar events: what it was told, in order.
+    @ivar lasted: how often it was told that it takes a while.
     @ivar accept: whether a 101 is what was asked for.
     @ivar on_response: called when the final head has come.
     """
@@ -116,6 +117,7 @@ class FakeRecipient:
     def __init__(self, accept: bool = False) -> None:
         self.accept = accept
         self.streaming = False
+        self.lasted = 0
         self.on_response: Callable[[], None] = lambda: None
         self.events: list[str] = []
         self.head: ResponseHead | None = None
@@ -172,6 +174,12 @@ class FakeRecipient:
         assert not self.complete
         self.events.append(f"failed {reason.code}")
         self.reason, self.replayable = reason, replayable
+
+    def lasts(self) -> None:
+        """
+        Count it.
+        """
+        self.lasted += 1
 
     def upstream_reset(self, code: int) -> None:
         """

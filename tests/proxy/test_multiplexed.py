@@ -1079,12 +1079,17 @@ class TimeTests(SynchronousTestCase):
 
     def test_streaming(self) -> None:
         """
-        A call of gRPC whose response has begun may be silent.
+        A call of gRPC whose response has begun may be silent; its exchange hears that it takes a while.
         """
         instance = RawInstance()
         call = instance.ask(streaming=True)
+        other = instance.ask()
         instance.say(headers(1, OK, end=False))
-        instance.wait(100)
+        instance.wait(10)
+        self.assertEqual((call.events, other.events), (["response 200"], []))
+        self.assertEqual((call.lasted > 10, other.lasted), (True, 0))
+        other.stream.abort()
+        instance.wait(90)
         self.assertEqual(call.events, ["response 200"])
 
     def test_unfinished_block(self) -> None:
