@@ -7,16 +7,20 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Any
 
+import hpack
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
 from siger.config.settings import ServiceSettings
+from siger.grpc.timeouts import parse_timeout
 from siger.http.fields import HeadError
+from siger.http.h2.requests import RequestReader
+from siger.http.hpack.decoder import Entry
 from siger.http.request import RequestHead, RequestParser
 from siger.policy.forwarded import Forwarding
-from siger.proxy.forwarding import request_head
+from siger.proxy.forwarding import packed_head, packed_timeout, request_head
 from tests.http.generators import noise, properties
 
 ENDPOINT = Endpoint(Instance("192.0.2.9", 80))
@@ -285,6 +289,113 @@ class PropertyTests(SynchronousTestCase):
         self.assertEqual(seen.fields.chunked, head.fields.chunked)
         self.assertEqual(seen.fields.relay, head.fields.relay)
         self.assertEqual(seen.fields.owned[b"x-forwarded-for"], b"192.0.2.7")
+
+
+def packed(head: RequestHead, settings: ServiceSettings | None = None, **others: Any) -> list[tuple[bytes, bytes]]:
+    """
+    The fields that an instance of HTTP/2 gets.
+    """
+    arguments: dict[str, Any] = {
+        "target": b"/x",
+        "request_id": b"id",
+        "endpoint": ENDPOINT,
+        "peer": b"192.0.2.7",
+        "secure": False,
+        "forwarding": Forwarding(),
+        **others,
+    }
+    block = packed_head(head, settings=settings or ServiceSettings(), **arguments)
+    return [(name, value) for name, value in hpack.Decoder().decode(block, raw=True)]
+
+
+LINES = st.lists(
+    st.sampled_from(
+        (
+            (b"x-a", b"b"),
+            (b"x-a", b"c"),
+            (b"accept", b"*/*"),
+            (b"authorization", b"Bearer a"),
+            (b"content-type", b"text/plain"),
+            (b"content-length", b"5"),
+            (b"max-forwards", b"3"),
+            (b"x-user-id", b"root"),
+            (b"x-forwarded-for", b"10.0.0.1"),
+            (b"via", b"1.1 other"),
+            (b"te", b"trailers"),
+            (b"expect", b"100-continue"),
+            (b"cookie", b"a=b"),
+            (b"x-request-id", b"theirs"),
+        )
+    ),
+    max_size=7,
+    unique_by=lambda field: (field[0], field[1] if field[0] == b"x-a" else b""),
+)
+
+
+class PackedHeadTests(SynchronousTestCase):
+    """
+    Tests for L{packed_head}: the same as L{request_head}, in another form.
+    """
+
+    def said(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """
+        Fields without those in which the two forms differ.
+        """
+        framing = (b"host", b"transfer-encoding", b"te")
+        return [(name, value) for name, value in fields if name not in framing and not name.startswith(b":")]
+
+    @properties
+    @given(LINES, st.booleans(), st.sampled_from((None, False)), st.sampled_from(("preserve", "instance", "b.test")))
+    def test_same(self, fields: list[tuple[bytes, bytes]], http2: bool, authorization: bool | None, host: str) -> None:
+        """
+        Whichever version the client speaks, an instance is told the same in either.
+        """
+        if http2:
+            pseudo = ((b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"a.test"), (b":path", b"/"))
+            entries = [Entry(name, value) for name, value in (*pseudo, *fields)]
+            head = RequestReader(RequestParser()).head(entries, True)
+        else:
+            framing = () if b"content-length" in dict(fields) else (b"Transfer-Encoding: chunked",)
+            lines = (b"Host: a.test", *framing, *(b"%b: %b" % field for field in fields))
+            head = parse(b"POST / HTTP/1.1", *lines)
+        settings = ServiceSettings(forward_authorization=authorization, host=host)
+        identity = b"X-User-Id: 7\r\n"
+        text = forward(head, settings, identity=identity)
+        parts = [line.partition(b": ") for line in text.split(b"\r\n")[1:-2]]
+        written = [(name, value) for name, _, value in parts]
+        theirs = self.said([(name.lower(), value) for name, value in written])
+        ours = packed(head, settings, identity=identity)
+        self.assertEqual(sorted(self.said(ours)), sorted(theirs))
+        self.assertEqual(dict(ours)[b":authority"], dict(written)[b"Host"])
+        self.assertEqual(dict(ours).get(b"te"), b"trailers" if head.fields.trailers else None)
+        self.assertEqual([name for name, _ in ours[:4]], [b":method", b":scheme", b":path", b":authority"])
+
+    def test_scheme(self) -> None:
+        """
+        The scheme is that of the connection to the instance.
+        """
+        for protocol, scheme in (("h2c", b"http"), ("h2", b"https")):
+            endpoint = Endpoint(Instance("192.0.2.9", 80), protocol)
+            fields = packed(parse(b"GET / HTTP/1.1", b"Host: a.test"), endpoint=endpoint, secure=protocol == "h2c")
+            self.assertEqual(dict(fields)[b":scheme"], scheme)
+
+    def test_long(self) -> None:
+        """
+        Targets, authorities and ids of any length are written with theirs.
+        """
+        for size in (1, 126, 127, 128, 1023, 1024, 5000):
+            text = b"/" + b"a" * size
+            fields = dict(packed(parse(b"GET / HTTP/1.1", b"Host: a.test"), target=text, request_id=text))
+            self.assertEqual((fields[b":path"], fields[b"x-request-id"]), (text, text))
+
+    def test_timeout(self) -> None:
+        """
+        What is left of a call's time is a field, which is never nothing.
+        """
+        for seconds in (5.0, 1e-12, -3.0):
+            ((name, value),) = hpack.Decoder().decode(packed_timeout(seconds), raw=True)
+            self.assertEqual(name, b"grpc-timeout")
+            self.assertTrue(0 < parse_timeout(value) <= max(seconds, 1e-9))
 
 
 def forward_get() -> bytes:
