@@ -506,6 +506,11 @@ class Channel:
         elif self._state == TUNNEL:
             self._resume_reading()
 
+    def let_body_rest(self) -> None:
+        """
+        See L{siger.http.stream.Stream.let_body_rest}: no client that speaks HTTP/1.1 makes calls of that kind.
+        """
+
     def upgrade(self, lines: bytes) -> bytes:
         """
         Answer 101 and pass bytes as they are from now on (RFC 9110 section 7.8).

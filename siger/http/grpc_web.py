@@ -196,6 +196,11 @@ class WebStream:
         """
         self._stream.resume_body()
 
+    def let_body_rest(self) -> None:
+        """
+        See L{siger.http.stream.Stream.let_body_rest}: a page sends its request in one go.
+        """
+
 
 class WebExchange:
     """

@@ -143,6 +143,12 @@ class ObservedStream:
         """
         self._stream.resume_body()
 
+    def let_body_rest(self) -> None:
+        """
+        See L{siger.http.stream.Stream.let_body_rest}.
+        """
+        self._stream.let_body_rest()
+
     def client_gone(self) -> None:
         """
         The client left before the response was complete.

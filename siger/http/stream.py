@@ -87,6 +87,11 @@ class Stream(Protocol):
         Ask for request body again.
         """
 
+    def let_body_rest(self) -> None:
+        """
+        Allow the body to take its time from now on: both ends of a call send when they have something to say.
+        """
+
 
 class Exchange(Protocol):
     """

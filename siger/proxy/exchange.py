@@ -296,8 +296,9 @@ class Exchange:
             request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
         head_only = self._head.method == b"HEAD"
         bodied = fields.chunked or bool(fields.content_length)
-        # A call that has a deadline has that, and may take until then.
-        timeouts = self._settings.timeouts if self._ends == NEVER else UNHURRIED
+        # A call that has a deadline has that, and may take until then; over HTTP/1.1 there are no calls, whatever a
+        # client says.
+        timeouts = UNHURRIED if shared and self._ends != NEVER else self._settings.timeouts
         connection.begin(self, request, head_only, bodied, timeouts, fields.chunked)
         if bodied:
             self._continue_body(connection)
@@ -345,6 +346,8 @@ class Exchange:
             connection.request_sent(self._trailers)
             return
         stream = self._stream
+        if self._grpc and isinstance(connection, ClientStream):
+            stream.let_body_rest()
         # The instance may have begun to read slowly with what was held, or before that.
         if connection.request_paused:
             stream.pause_body()

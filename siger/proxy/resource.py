@@ -232,3 +232,8 @@ class _RequestStream:
         """
         self._paused = False
         self._feed()
+
+    def let_body_rest(self) -> None:
+        """
+        See L{siger.http.stream.Stream.let_body_rest}: the body is all there.
+        """

@@ -46,6 +46,7 @@ class FakeStream:
         self.ended = False
         self.aborted = False
         self.body_paused = False
+        self.body_rests = False
 
     def send_interim(self, status: int, lines: bytes) -> None:
         """
@@ -99,6 +100,12 @@ class FakeStream:
         """
         self.events.append("pause_body")
         self.body_paused = True
+
+    def let_body_rest(self) -> None:
+        """
+        Note that it may take its time.
+        """
+        self.body_rests = True
 
     def resume_body(self) -> None:
         """

@@ -296,6 +296,8 @@ class WebStreamTests(SynchronousTestCase):
         stream.send_interim(103, b"link: a\r\n")
         stream.pause_body()
         stream.resume_body()
+        stream.let_body_rest()
+        self.assertFalse(self.client.body_rests, "a page sends its request in one go")
         stream.abort_response()
         self.assertEqual(self.client.events, ["interim", "pause_body", "resume_body", "abort"])
         self.assertEqual(self.client.interim, [(103, b"link: a\r\n")])

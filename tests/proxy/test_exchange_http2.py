@@ -1019,6 +1019,24 @@ class DeadlineTests(_Http2Mixin):
         world.later(20)
         self.assertFalse(called.stream.ended)
 
+    def test_no_calls_there(self) -> None:
+        """
+        Over HTTP/1.1 there are no calls: what a client says of its request there takes no limit off the request, nor
+        off its response.
+        """
+        for world, silent in ((self.world(), True), (World(timeouts=Timeouts(response=5)), False)):
+            called = Called(world, *GRPC, (b"grpc-timeout", b"1M"))
+            if silent:
+                self.accept(world)
+            else:
+                world.instance.accept()
+            self.assertEqual(called.stream.body_rests, silent)
+            called.made.body_finished(b"")
+            world.later(6)
+            self.assertEqual(called.stream.ended, not silent)
+        plain = Called(self.world())
+        self.assertFalse(plain.stream.body_rests)
+
     def test_not_a_call(self) -> None:
         """
         Of other requests the field is none of the gateway's business.

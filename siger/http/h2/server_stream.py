@@ -54,6 +54,7 @@ class ServerStream(Http2Stream):
         "_bodyless",
         "_exchange",
         "_responded",
+        "_rests",
         "_server",
         "added",
         "grpc",
@@ -80,6 +81,7 @@ class ServerStream(Http2Stream):
         self._exchange: Exchange | None = None
         self._responded = False
         self._bodyless = False
+        self._rests = False
         self._body_due = 0.0
 
     def __repr__(self) -> str:
@@ -96,9 +98,7 @@ class ServerStream(Http2Stream):
             declared = fields.owned.get(b"content-length")
             if declared is not None:
                 self._expected = decimal(declared)
-            if not fields.grpc:
-                # A call of gRPC may be silent for as long as it likes: deadlines are what ends those.
-                self.deadline = self.connection.now + self._server.limits.body_timeout
+            self.deadline = self.connection.now + self._server.limits.body_timeout
         exchange = self._server.context.application(head, self)
         if self.response_ended:
             return
@@ -295,10 +295,18 @@ class ServerStream(Http2Stream):
         """
         if self._paused and not self.local_ended:
             self.resume_receiving()
-            if self._body_due or not self.grpc:
+            if not self._rests:
                 now = self.connection.now
                 self._body_due = max(self._body_due, now + _RATE_GRACE)
                 self.deadline = now + self._server.limits.body_timeout
+
+    def let_body_rest(self) -> None:
+        """
+        See L{siger.http.stream.Stream.let_body_rest}: deadlines are what ends calls.
+        """
+        self._rests = True
+        if not self.local_ended:
+            self.deadline = NEVER
 
     # Backpressure.
 

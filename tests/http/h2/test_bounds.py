@@ -461,17 +461,34 @@ class BodyTimeTests(_BoundsMixin):
 
     def test_calls(self) -> None:
         """
-        A call of gRPC may be silent, before and after its reader paused.
+        A call of gRPC may be silent, before and after its reader paused, once it is one: what a client says of it is
+        not enough.
         """
+        section = POST + literal(b"content-type", b"application/grpc")
         client = RawClient(limits=Limits(body_timeout=10))
-        client.send(headers(1, POST + literal(b"content-type", b"application/grpc"), end=False))
-        client.exchange.stream.grpc = True
+        client.send(headers(1, section, end=False))
+        client.wait(9)
+        client.exchange.stream.let_body_rest()
         client.wait(60)
         client.send(data(1, b"x"))
         client.exchange.stream.pause_body()
         client.exchange.stream.resume_body()
         client.wait(60)
         self.assertEqual(client.exchange.events, ["body"])
+        client.send(headers(3, section, end=False))
+        client.wait(11)
+        self.assertEqual(client.exchange.events, ["failed request_timeout"])
+
+    def test_call_that_is_over(self) -> None:
+        """
+        What was answered is waited for no longer because it was a call.
+        """
+        client = RawClient()
+        client.send(OPEN)
+        client.exchange.answer()
+        client.exchange.stream.let_body_rest()
+        client.wait(2)
+        self.assertEqual(client.connection.streams, {})
 
     def test_response_begun(self) -> None:
         """
