@@ -1087,7 +1087,7 @@ class TimeTests(SynchronousTestCase):
         instance.say(headers(1, OK, end=False))
         instance.wait(10)
         self.assertEqual((call.events, other.events), (["response 200"], []))
-        self.assertEqual((call.lasted > 10, other.lasted), (True, 0))
+        self.assertEqual((call.recipient.lasted > 10, other.recipient.lasted), (True, 0))
         other.stream.abort()
         instance.wait(90)
         self.assertEqual(call.events, ["response 200"])
