@@ -207,15 +207,11 @@ class Exchange:
             return None
         if length is not None and length > self._settings.max_body:
             self._refuse(Reason.BODY_TOO_LARGE)
-        elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._head) and self._can_upgrade():
+        elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._head):
             self._begin_upgrade()
         else:
             self._choose()
         return None if self._done else self
-
-    def _can_upgrade(self) -> bool:
-        # HTTP/2 has no upgrades: a request for one goes on as what it is besides.
-        return self._settings.protocol not in HTTP2
 
     def _set_deadline(self) -> None:
         # A call ends at the time that its client gave it, or the service gives every call, whichever is sooner.
@@ -261,6 +257,9 @@ class Exchange:
     def _take(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         endpoint.inflight += 1
+        if self._upgrade and endpoint.protocol in HTTP2:
+            # There are no upgrades in HTTP/2: a request for one goes on as what it is besides.
+            self._upgrade = False
         pool = endpoint.pool
         if pool is None:
             pool = self._context.make_pool(endpoint, self._service.settings)

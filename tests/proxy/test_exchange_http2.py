@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
+from siger.balancing.instances import Instance
 from siger.config.settings import Timeouts
 from siger.errors import Reason
 from siger.grpc.status import (
@@ -352,19 +353,22 @@ class ForwardingTests(_Http2Mixin):
 
     def test_no_upgrade(self) -> None:
         """
-        A handshake of WebSocket is, there, a request like any other.
+        A handshake of WebSocket is, there, a request like any other: also where only the instance speaks HTTP/2, and
+        not its service.
         """
-        world = self.world()
-        Asked(
-            world,
-            b"GET",
-            b"Connection: Upgrade",
-            b"Upgrade: websocket",
-            b"Sec-WebSocket-Version: 13",
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        )
-        request = self.only(self.accept(world))
-        self.assertEqual((request.get(b"upgrade"), request.get(b"connection")), (None, None))
+        tagged = self.world(protocol="http1")
+        tagged.service.update([Instance("192.0.2.1", 80, tags=frozenset({"h2c"}))])
+        for world in (self.world(), tagged):
+            Asked(
+                world,
+                b"GET",
+                b"Connection: Upgrade",
+                b"Upgrade: websocket",
+                b"Sec-WebSocket-Version: 13",
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            )
+            request = self.only(self.accept(world))
+            self.assertEqual((request.get(b"upgrade"), request.get(b"connection")), (None, None))
 
     def test_to_http1(self) -> None:
         """
