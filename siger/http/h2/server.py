@@ -43,8 +43,9 @@ __all__ = ["ServerConnection", "ServerContext"]
 _CONNECTION_WINDOW: Final = 1 << 20
 _LARGEST_HELD: Final = 1 << 20
 _PSEUDO_FIELDS: Final = 4
-_KEPT_HEADS: Final = 64
 _KEPT_BLOCK: Final = 1024
+_KEPT_IN_ALL: Final = 16384
+"""How much a connection keeps of blocks, by what they unpack to: a block may be a hundredth of that."""
 
 
 class ServerContext:
@@ -82,6 +83,7 @@ class ServerConnection(Http2Connection):
         "_first_block",
         "_heads",
         "_idle_due",
+        "_kept",
         "_open_heads",
         "_preface",
         "_requests",
@@ -108,6 +110,7 @@ class ServerConnection(Http2Connection):
         self._drained_at = NEVER
         self._heads: dict[bytes, RequestHead] = {}
         self._open_heads: dict[bytes, RequestHead] = {}
+        self._kept = 0
         self.deadline = self._idle_due = context.deadlines.now + limits.header_timeout
         context.channels.add(self)
         self._begin({MAX_CONCURRENT_STREAMS: server.streams, MAX_HEADER_LIST_SIZE: limits.header_bytes})
@@ -208,7 +211,8 @@ class ServerConnection(Http2Connection):
             self._open(stream)
             stream.refuse(error)
             return None
-        self._keep(block, end, head)
+        if self.repeatable and len(block) <= _KEPT_BLOCK:
+            self._keep(block, end, head)
         return head
 
     def _check_target(self, head: RequestHead) -> None:
@@ -216,15 +220,19 @@ class ServerConnection(Http2Connection):
             raise HeadError(Reason.URI_TOO_LONG)
 
     def _keep(self, block: bytes, end: bool, head: RequestHead) -> None:
-        if self.repeatable and len(block) <= _KEPT_BLOCK:
-            known = self._heads if end else self._open_heads
-            if len(known) >= _KEPT_HEADS:
-                known.clear()
-            known[block] = head
+        size = len(block) + self._decoder.size
+        if size > _KEPT_IN_ALL:
+            return
+        if self._kept + size > _KEPT_IN_ALL:
+            self._forget_blocks()
+        self._kept += size
+        known = self._heads if end else self._open_heads
+        known[block] = head
 
     def _forget_blocks(self) -> None:
         self._heads.clear()
         self._open_heads.clear()
+        self._kept = 0
 
     def goaway_received(self, last: int, code: int) -> None:
         """

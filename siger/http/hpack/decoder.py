@@ -58,7 +58,8 @@ class Decoder:
     """
     Decodes the blocks of one direction of a connection, in their order.
 
-    @ivar oversized: whether the last block held more than was kept of it.
+    @ivar size: what the fields of the last block count for, in bytes (RFC 9113 section 6.5.2).
+    @ivar oversized: whether it held more than was kept of it.
     @ivar generation: changes whenever the same block could mean something else than before. A block that left it as it
         was may be recognised, and not decoded again, while it stays so.
     """
@@ -73,6 +74,7 @@ class Decoder:
         "_table_size",
         "generation",
         "oversized",
+        "size",
     )
 
     def __init__(
@@ -94,6 +96,7 @@ class Decoder:
         self._max_fields = max_fields
         self._table_size = 0
         self.generation = 0
+        self.size = 0
         self.oversized = False
 
     def set_max_table_size(self, size: int) -> None:
@@ -135,6 +138,7 @@ class Decoder:
             room -= entry.size
             if room >= 0:
                 fields.append(entry)
+        self.size = self._max_list_size - room
         self.oversized = room < 0 or len(fields) > self._max_fields
         return fields[: self._max_fields] if self.oversized else fields
 
