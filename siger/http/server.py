@@ -58,7 +58,7 @@ class ServerProtocol(Protocol):
             self._begin_http2(secure)
         else:
             channel = self._channel = Channel(self.factory.context, transport, self._peer, secure)
-            if self.factory.http2 is not None and negotiated is None:
+            if self.factory.http2 is not None and not secure:  # over TLS it is agreed on (RFC 9113 section 3.2)
                 channel.on_preface = self._preface_received
             self.dataReceived = channel.data_received  # type: ignore[method-assign]  # bound once, for speed
         transport.registerProducer(self, True)

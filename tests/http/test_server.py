@@ -350,29 +350,28 @@ class Http2Tests(SynchronousTestCase):
 
     def test_other_negotiated(self) -> None:
         """
-        It is not where both sides agreed on something else, whatever comes.
+        It is not where both sides agreed on something else, or over TLS on nothing, whatever comes.
         """
-        for negotiated in (b"http/1.1", b"acme-tls/1"):
+        for negotiated in (None, b"http/1.1", b"acme-tls/1"):
             transport = SecureTransport(negotiated)
             self.connect(transport).dataReceived(PREFACE + settings())
             self.assertTrue(transport.written.startswith(b"HTTP/1.1 505 "))
 
     def test_preface(self) -> None:
         """
-        Without any such agreement the preface tells, and the connection is one of HTTP/2 for all that comes.
+        Without TLS the preface tells, and the connection is one of HTTP/2 for all that comes.
         """
-        for transport, secure in ((FakeTransport(), False), (SecureTransport(None), True)):
-            protocol = self.connect(transport)
-            protocol.dataReceived(PREFACE[:20])
-            protocol.dataReceived(PREFACE[20:] + settings() + headers(1))
-            protocol.dataReceived(headers(3))
-            exchanges = self.application.exchanges[-2:]
-            self.assertEqual([exchange.stream.secure for exchange in exchanges], [secure] * 2)
-            (connection,) = self.factory.context.channels
-            self.assertIsInstance(connection, ServerConnection)
-            protocol.connectionLost(Failure(ConnectionDone()))
-            self.assertEqual([exchange.events for exchange in exchanges], [["gone"]] * 2)
-            self.assertEqual(self.factory.context.channels, set())
+        protocol = self.connect(FakeTransport())
+        protocol.dataReceived(PREFACE[:20])
+        protocol.dataReceived(PREFACE[20:] + settings() + headers(1))
+        protocol.dataReceived(headers(3))
+        exchanges = self.application.exchanges[-2:]
+        self.assertEqual([exchange.stream.secure for exchange in exchanges], [False] * 2)
+        (connection,) = self.factory.context.channels
+        self.assertIsInstance(connection, ServerConnection)
+        protocol.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual([exchange.events for exchange in exchanges], [["gone"]] * 2)
+        self.assertEqual(self.factory.context.channels, set())
 
     def test_http1(self) -> None:
         """

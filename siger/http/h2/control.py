@@ -48,6 +48,7 @@ class Control(Sections):
     """
 
     __slots__ = (
+        "_acknowledged",
         "_settled",
         "peer_streams",
     )
@@ -58,6 +59,7 @@ class Control(Sections):
         super().__init__(batch, transport, deadlines, static, terms)
         self.peer_streams = LARGEST_WINDOW
         self._settled = False
+        self._acknowledged = False
 
     def _read_other(self, kind: int, number: int, flags: int, payload: bytes) -> None:
         if kind == WINDOW_UPDATE:
@@ -108,6 +110,7 @@ class Control(Sections):
                 raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS acknowledges with a payload")
             if not self._settled:
                 raise ConnectionFault(PROTOCOL_ERROR, "the first SETTINGS acknowledges something")
+            self._acknowledged = True
             self._charge(1)
             return
         if len(payload) % 6:

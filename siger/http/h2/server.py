@@ -43,6 +43,7 @@ __all__ = ["ServerConnection", "ServerContext"]
 _CONNECTION_WINDOW: Final = 1 << 20
 _LARGEST_HELD: Final = 1 << 20
 _PSEUDO_FIELDS: Final = 4
+_REMEMBERED_GAPS: Final = 16
 _KEPT_BLOCK: Final = 1024
 _KEPT_IN_ALL: Final = 16384
 """How much a connection keeps of blocks, by what they unpack to: a block may be a hundredth of that."""
@@ -81,12 +82,14 @@ class ServerConnection(Http2Connection):
     __slots__ = (
         "_drained_at",
         "_first_block",
+        "_greeted",
         "_heads",
         "_idle_due",
         "_kept",
         "_open_heads",
         "_preface",
         "_requests",
+        "_skipped",
         "context",
         "limits",
         "peer",
@@ -111,6 +114,8 @@ class ServerConnection(Http2Connection):
         self._heads: dict[bytes, RequestHead] = {}
         self._open_heads: dict[bytes, RequestHead] = {}
         self._kept = 0
+        self._skipped: list[tuple[int, int]] = []
+        self._greeted = False
         self.deadline = self._idle_due = context.deadlines.now + limits.header_timeout
         context.channels.add(self)
         self._begin({MAX_CONCURRENT_STREAMS: server.streams, MAX_HEADER_LIST_SIZE: limits.header_bytes})
@@ -141,6 +146,8 @@ class ServerConnection(Http2Connection):
             self._take_trailers(stream, block, end)
         elif number <= self._highest:
             self.decode(block)
+            if any(first <= number < last for first, last in self._skipped):
+                raise ConnectionFault(PROTOCOL_ERROR, "a stream is opened after one with a higher number")
             self._stray(number, None)
         elif not number & 1:
             raise ConnectionFault(PROTOCOL_ERROR, "a client opens streams with odd numbers")
@@ -158,6 +165,8 @@ class ServerConnection(Http2Connection):
             self._end_faulty(stream, fault)
 
     def _take_request(self, number: int, block: bytes, end: bool) -> None:
+        if number > self._highest + 2:
+            self._skip(number)
         self._highest = number
         if self.choked:
             self._answer()
@@ -177,11 +186,19 @@ class ServerConnection(Http2Connection):
         self._open(stream)
         stream.begin(head)
 
+    def _skip(self, number: int) -> None:
+        # Streams that were never opened are closed now (section 5.1.1). Honest clients skip some at the beginning.
+        self._skipped.append((self._highest + 1, number))
+        del self._skipped[:-_REMEMBERED_GAPS]
+
     def _turn_away(self, number: int) -> None:
         # The request may be sent again, elsewhere or later (section 8.7).
         if number <= self.goaway_last:
             self.remember(number)
-            self._count_reset()
+            if self._acknowledged:
+                self._count_reset()
+            else:
+                self._charge(1)  # it cannot know yet how many are too many
             self.write_reset(number.to_bytes(4, "big"), REFUSED_STREAM)
         else:
             self._charge(1)
@@ -233,6 +250,13 @@ class ServerConnection(Http2Connection):
         self._heads.clear()
         self._open_heads.clear()
         self._kept = 0
+
+    def _settings_acknowledged(self) -> None:
+        super()._settings_acknowledged()
+        if not self._greeted:
+            # It has begun, and may have connected ahead of its first request.
+            self._greeted = True
+            self._idle_due = self.now + self.limits.keepalive_timeout
 
     def goaway_received(self, last: int, code: int) -> None:
         """

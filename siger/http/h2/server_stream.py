@@ -251,7 +251,7 @@ class ServerStream(Http2Stream):
             body = b""
         if end:
             self._exchange = None
-        ending = end and not body
+        ending = (end or self._bodyless) and not body
         self._server.write_block(self.identifier, b"".join(pieces), ending)
         if body:
             self.send(body, end)

@@ -17,6 +17,7 @@ from siger.http.h2.constants import (
     GOAWAY,
     INITIAL_WINDOW_SIZE,
     NO_ERROR,
+    PREFACE,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     RST_STREAM,
@@ -116,6 +117,17 @@ class ResetTests(_BoundsMixin):
         client = RawClient(limits=Limits(streams=1))
         client.send(headers(1))
         self.assertEqual(self.flood(client, lambda turn: headers(turn * 2 + 3), 1000), 101)
+        self.calmed(client)
+
+    def test_refused_unknowing(self) -> None:
+        """
+        One that has not seen yet how many it may have is borne longer, and not for ever.
+        """
+        client = RawClient(limits=Limits(streams=1), begin=PREFACE + settings())
+        client.send(headers(1))
+        count = self.flood(client, lambda turn: headers(turn * 2 + 3), 5000)
+        self.assertGreater(count, 300)
+        self.assertLess(count, 1100)
         self.calmed(client)
 
     def test_now_and_then(self) -> None:

@@ -32,6 +32,7 @@ from siger.http.h2.constants import (
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     RST_STREAM,
+    STREAM_CLOSED,
 )
 from tests.http.fakes import FakeExchange
 from tests.http.generators import properties, splits
@@ -651,7 +652,30 @@ class ResponseTests(SynchronousTestCase):
             stream.send_body(b"hello")
             stream.end_response(b"x-a: b\r\n")
             last = client.frames()[-1]
-            self.assertEqual((last.name, last.payload, last.ends), ("DATA", b"", True))
+            self.assertEqual((last.name, last.ends), ("HEADERS", True))
+
+    def test_connected_ahead(self) -> None:
+        """
+        A client may connect before it has anything to ask for: once it has begun, it has as long as between requests.
+        """
+        client = RawClient(limits=Limits(header_timeout=10, keepalive_timeout=75))
+        client.wait(70)
+        self.assertFalse(client.transport.half_closed)
+        client.wait(10)
+        self.assertTrue(client.transport.half_closed)
+
+    def test_passed_over(self) -> None:
+        """
+        A stream that was passed over cannot be opened any more (section 5.1.1); what is closed otherwise is told apart.
+        """
+        for number, code in ((3, PROTOCOL_ERROR), (1, STREAM_CLOSED)):
+            client = RawClient()
+            client.send(headers(1))
+            client.exchange.answer()
+            client.send(headers(9))
+            client.send(headers(number))
+            last = client.frames()[-1]
+            self.assertEqual((last.kind, last.code), (GOAWAY, code))
 
     def test_second_response(self) -> None:
         """
