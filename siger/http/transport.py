@@ -13,10 +13,12 @@ from typing import Any, Final, Protocol
 
 __all__ = ["Transport", "close", "half_close", "keep_alive", "unacknowledged"]
 
-# A peer that is gone is found out within two minutes.
+# A peer that is gone is found out within two minutes, be it silent or something on its way to it: the kernel asks nobody
+# who owes it an acknowledgement, and waits a quarter of an hour for that.
 _PROBE_AFTER: Final = 60
 _PROBE_EVERY: Final = 15
 _PROBES: Final = 4
+_PATIENCE: Final = _PROBE_AFTER + _PROBES * _PROBE_EVERY
 
 
 class Transport(Protocol):
@@ -51,6 +53,7 @@ def keep_alive(transport: Transport) -> None:
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER)
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY)
         handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _PATIENCE * 1000)
     except (AttributeError, TypeError, OSError):
         return
 
