@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 
 __all__ = ["Transport", "close", "half_close", "keep_alive", "unacknowledged"]
 
-# A peer that is gone is found out within two minutes, be it silent or something on its way to it: the kernel asks nobody
-# who owes it an acknowledgement, and waits a quarter of an hour for that.
+# A peer that is gone is found out within two minutes, also if something is on its way to it: the kernel asks nobody who
+# owes it an acknowledgement, and waits a quarter of an hour for that.
 _PROBE_AFTER: Final = 60
 _PROBE_EVERY: Final = 15
 _PROBES: Final = 4
