@@ -34,6 +34,7 @@ __all__ = ["UNTOLD_STREAMS", "ClientConnection", "Http2Owner"]
 _STREAM_WINDOW: Final = 1 << 17
 _CONNECTION_WINDOW: Final = 1 << 22
 _MAX_BLOCK: Final = 65536
+_LARGEST_BLOCK: Final = 1 << 17
 _MAX_FIELDS: Final = 200
 _BLOCK_SECONDS: Final = 10.0
 """How long a header block may take from its first frame to its last."""
@@ -105,6 +106,8 @@ class ClientConnection(Http2Connection):
         @param max_streams: how many streams it may have, if the instance allows that many.
         """
         super().__init__(batch, transport, owner.deadlines, reader.static, _TERMS)
+        # A section that is too large costs others nothing, unless it is so by far.
+        self._max_block = _LARGEST_BLOCK
         self._owner = owner
         self._reader = reader
         self._max_streams = max_streams

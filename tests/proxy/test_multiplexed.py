@@ -821,6 +821,27 @@ class FailureTests(SynchronousTestCase):
             self.assertEqual(calls[1].events, ["response 200"])
             self.assertEqual(instance.connection.load, 0)
 
+    def test_large_sections(self) -> None:
+        """
+        A head or trailers that are too large end their stream, and others only if they are so by far.
+        """
+        for size, spoilt in ((70000, False), (130000, False), (140000, True)):
+            large = OK + b"".join(literal(b"x-%d" % number, b"v" * 9990) for number in range(size // 10000))
+            pieces = [large[start : start + 16384] for start in range(0, len(large), 16384)]
+            frames = headers(3, pieces[0], more=True)
+            for piece in pieces[1:]:
+                frames += continuation(3, piece, more=piece is not pieces[-1])
+            for begun in (False, True):
+                instance = RawInstance()
+                other, call = instance.ask(), instance.ask()
+                if begun:
+                    instance.say(headers(3, OK, end=False))
+                instance.say(frames)
+                self.assertIn("failed upstream_", call.events[-1])
+                self.assertEqual(instance.connection.closed, spoilt, size)
+                instance.say(b"" if spoilt else headers(1, OK))
+                self.assertEqual(other.events, ["failed upstream_reset" if spoilt else "response 200"])
+
     def test_behind_the_end(self) -> None:
         """
         Something behind the end of a response is not on its way to anybody.
