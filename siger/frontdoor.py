@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from siger.destinations import Destination, Destinations
 from siger.errors import Reason
-from siger.grpc.content import GRPC, WEB_TEXT
+from siger.grpc.content import GRPC, NOT_GRPC, WEB_TEXT
 from siger.grpc.status import status_of_reason
 from siger.http.date import date_line
 from siger.http.grpc_web import WebExchange, WebStream, response_kind, translate
@@ -305,7 +305,10 @@ class FrontDoor:
         target = arrival.target + head.query if head.query else arrival.target
         kind = head.fields.grpc
         if kind > GRPC:
-            head = translate(head, kind)
+            if service.takes_calls:
+                head = translate(head, kind)
+            else:
+                kind = NOT_GRPC  # what speaks HTTP/1.1 can only mean to speak gRPC-Web itself
         exchange = ProxyExchange(
             self._context,
             head,

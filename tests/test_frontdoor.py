@@ -481,6 +481,25 @@ class ElsewhereTests(_HouseMixin):
         (record,) = house.world.records
         self.assertEqual((record.status, record.reason), (204, None))
 
+    def test_page(self) -> None:
+        """
+        A call of gRPC-Web becomes one of gRPC where an instance could take that; an instance of HTTP/1.1 gets what the
+        page sent, and the page what that one answers.
+        """
+        for protocol, content_type in (("http1", b"application/grpc-web-text"), ("h2c", b"application/grpc")):
+            house = House(protocol=protocol)
+            lines = (b"Content-Type: application/grpc-web-text", b"Content-Length: 8")
+            stream = house.knock(b"/services/echo/a.B/C", *lines, method=b"POST")
+            assert house.exchange is not None
+            house.exchange.body_received(b"AAAAAAA=", True)
+            wire = house.world.instance.accept()
+            self.assertIn(content_type, wire.received)
+            self.assertEqual(b"grpc-web" in wire.received, protocol == "http1")
+            self.assertEqual(wire.received.endswith(b"AAAAAAA="), protocol == "http1")
+            if protocol == "http1":
+                wire.say(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web-text\r\nContent-Length: 4\r\n\r\ngAA=")
+                self.assertEqual((stream.body, stream.ended), (b"gAA=", True))
+
     def test_misdirected(self) -> None:
         """
         Whether a request came on a connection that is for its host is asked of the connection's own stream, whatever

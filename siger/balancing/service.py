@@ -54,6 +54,13 @@ class Service:
         return sum(endpoint.inflight for endpoint in self.endpoints)
 
     @property
+    def takes_calls(self) -> bool:
+        """
+        Whether an endpoint can get calls of gRPC: whether one speaks HTTP/2.
+        """
+        return any(endpoint.protocol in HTTP2 for endpoint in self.endpoints)
+
+    @property
     def checked(self) -> tuple[Endpoint, ...]:
         """
         The endpoints that are to be asked whether they are well. Who speaks no HTTP/2 cannot be asked by gRPC.
