@@ -34,7 +34,7 @@ __all__ = ["UNTOLD_STREAMS", "ClientConnection", "Http2Owner"]
 _STREAM_WINDOW: Final = 1 << 17
 _CONNECTION_WINDOW: Final = 1 << 22
 _MAX_BLOCK: Final = 65536
-_LARGEST_BLOCK: Final = 1 << 17
+_LARGEST_BLOCK: Final = 98304
 _MAX_FIELDS: Final = 200
 _BLOCK_SECONDS: Final = 10.0
 """How long a header block may take from its first frame to its last."""

@@ -825,7 +825,7 @@ class FailureTests(SynchronousTestCase):
         """
         A head or trailers that are too large end their stream, and others only if they are so by far.
         """
-        for size, spoilt in ((70000, False), (130000, False), (140000, True)):
+        for size, spoilt in ((70000, False), (90000, False), (110000, True)):
             large = OK + b"".join(literal(b"x-%d" % number, b"v" * 9990) for number in range(size // 10000))
             pieces = [large[start : start + 16384] for start in range(0, len(large), 16384)]
             frames = headers(3, pieces[0], more=True)
