@@ -21,6 +21,7 @@ from siger.errors import Reason
 from siger.frontdoor import FrontDoor
 from siger.http.request import RequestHead, RequestParser
 from siger.http.stream import Exchange, Stream
+from siger.observe.observer import OTHER_METHOD
 from siger.policy.forwarded import Forwarding
 from siger.policy.identity import Identity
 from siger.policy.rules import OwnAuth, RuleBook
@@ -499,6 +500,22 @@ class ElsewhereTests(_HouseMixin):
             if protocol == "http1":
                 wire.say(b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc-web-text\r\nContent-Length: 4\r\n\r\ngAA=")
                 self.assertEqual((stream.body, stream.ended), (b"gAA=", True))
+
+    def test_no_methods(self) -> None:
+        """
+        What an instance of HTTP/1.1 answers names no methods of gRPC, whatever path and content type a client makes up:
+        L3.
+        """
+        house = House()
+        for number in range(3):
+            house.knock(b"/services/echo/Made_up_%d" % number, b"Content-Type: application/grpc")
+            if not number:
+                wire = house.world.instance.accept()
+            wire.say(OK)
+        calls = house.world.observer.grpc_services["echo"]
+        self.assertEqual(list(calls.methods), [OTHER_METHOD])
+        self.assertFalse(any(calls.methods[OTHER_METHOD].statuses))
+        self.assertEqual([record.status for record in house.world.records], [200] * 3)
 
     def test_misdirected(self) -> None:
         """

@@ -289,6 +289,8 @@ class Exchange:
         self._connection = connection
         fields = self._head.fields
         shared = isinstance(connection, ClientStream)
+        if not shared:
+            self._calls = None  # what answers every path over HTTP/1.1 has no methods to be counted by
         request = self._packed_request(endpoint) if shared else self._request(endpoint)
         if self._upgrade:
             connection.exclusive = True
