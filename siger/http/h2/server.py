@@ -31,7 +31,7 @@ from siger.http.h2.streams import Http2Stream
 from siger.http.h2.terms import Terms
 from siger.http.h2.writing import Batch
 from siger.http.hpack.encoder import NO_TABLE, LinePacker
-from siger.http.transport import Transport, close
+from siger.http.transport import Transport, close, unacknowledged
 
 if TYPE_CHECKING:
     from siger.config.settings import Limits
@@ -90,6 +90,7 @@ class ServerConnection(Http2Connection):
         "_preface",
         "_requests",
         "_skipped",
+        "_unacknowledged",
         "context",
         "limits",
         "peer",
@@ -116,6 +117,7 @@ class ServerConnection(Http2Connection):
         self._kept = 0
         self._skipped: list[tuple[int, int]] = []
         self._greeted = False
+        self._unacknowledged = -1
         self.deadline = self._idle_due = context.deadlines.now + limits.header_timeout
         context.channels.add(self)
         self._begin({MAX_CONCURRENT_STREAMS: server.streams, MAX_HEADER_LIST_SIZE: limits.header_bytes})
@@ -372,15 +374,32 @@ class ServerConnection(Http2Connection):
 
     def _watch_streams(self, now: float) -> None:
         limit = now - self.limits.write_timeout
+        moving = self.progressed > limit or (self.choked and self._is_read())
         for stream in list(self.streams.values()):
-            if stream.stalled_since <= limit:
-                self._give_up(stream)
+            # One that only waits for its turn among others is not the client's fault.
+            if stream.stalled_since <= limit and not (moving and stream.send_window > 0):
+                self._give_up(stream, moving)
             elif stream.deadline <= now and isinstance(stream, ServerStream):
                 stream.deadline_passed()
 
-    def _give_up(self, stream: Http2Stream) -> None:
+    def _is_read(self) -> bool:
+        # What the kernel holds may take the client as long as all else, and it tells nobody until much of it is gone.
+        before, self._unacknowledged = self._unacknowledged, unacknowledged(self.transport)
+        if self._unacknowledged < 0 or self._unacknowledged == before:
+            return False
+        self.progressed = self.now
+        return True
+
+    def writing_paused(self) -> None:
+        """
+        See L{Http2Connection.writing_paused}.
+        """
+        super().writing_paused()
+        self._unacknowledged = unacknowledged(self.transport)
+
+    def _give_up(self, stream: Http2Stream, moving: bool) -> None:
         # The client lets nothing through: on this stream, or at all.
-        if self.choked:
+        if self.choked and not moving:
             self.abort()
         else:
             self.reset(stream, CANCEL)

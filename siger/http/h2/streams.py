@@ -9,7 +9,7 @@ it has been, so that a reader who pauses holds back its own stream and no other.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from siger.http.deadlines import NEVER
 from siger.http.h2.constants import (
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from siger.http.h2.connection import Http2Connection
 
 __all__ = ["Http2Stream"]
+
+_MUCH: Final = 65536
 
 
 class Http2Stream:
@@ -259,10 +261,12 @@ class Http2Stream:
             self.queued -= size
             self.send_window -= size
             connection.send_window -= size
-            self.stalled_since = connection.now
+            self.stalled_since = connection.progressed = connection.now
             last = not queue and self._queue_end and not self._queue_trailers
             connection.write_data(self.identifier, data, last)
             connection.useful()
+            if connection.gathered >= _MUCH:
+                connection.flush()  # which tells whether the transport takes more
             if last:
                 self._sent_all()
         if not queue:

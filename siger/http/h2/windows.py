@@ -34,6 +34,7 @@ class Windows(StreamTable):
     @ivar peer_window: what the send window of a new stream begins with.
     @ivar stream_window: what the receive window of a new stream begins with.
     @ivar closed: nothing more is read.
+    @ivar progressed: when some of what waited was sent last, of any stream.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Windows(StreamTable):
         "_waiting",
         "closed",
         "peer_window",
+        "progressed",
         "send_window",
         "stream_window",
     )
@@ -52,6 +54,7 @@ class Windows(StreamTable):
     def __init__(self, batch: Batch, transport: Transport, deadlines: Deadlines, terms: Terms) -> None:
         super().__init__(batch, transport, deadlines)
         self.closed = False
+        self.progressed = deadlines.now
         self.send_window = DEFAULT_WINDOW
         self.peer_window = DEFAULT_WINDOW
         self.stream_window = terms.stream_window
@@ -133,10 +136,15 @@ class Windows(StreamTable):
         while waiting and self.send_window > 0 and not self.choked:
             before = self.send_window
             for stream in list(waiting.values()):
+                queued = stream.queued
                 stream.pump(self.peer_max_frame)
                 if not stream.queued:
                     self.found_room(stream)
                     stream.sending_resumed()
+                elif stream.queued < queued:
+                    # Where there is room for a few only, the next time it is the others' turn.
+                    self.found_room(stream)
+                    self.await_room(stream)
             if self.send_window == before:
                 return  # those that are left wait for windows of their own
 

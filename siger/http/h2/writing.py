@@ -114,9 +114,10 @@ class Outlet:
     @ivar peer_max_frame: the largest payload that the peer takes.
     @ivar patient: what it sends may come from many reads.
     @ivar choked: the transport holds more than it should, so that only what must be sent is.
+    @ivar gathered: bytes of bodies that were not handed to the transport yet.
     """
 
-    __slots__ = ("_batch", "_large", "_out", "choked", "patient", "peer_max_frame", "transport")
+    __slots__ = ("_batch", "_large", "_out", "choked", "gathered", "patient", "peer_max_frame", "transport")
 
     def __init__(self, batch: Batch, transport: Transport) -> None:
         self._batch = batch
@@ -126,6 +127,7 @@ class Outlet:
         self.peer_max_frame = SMALLEST_MAX_FRAME
         self.patient = False
         self.choked = False
+        self.gathered = 0
 
     def flush(self) -> None:
         """
@@ -135,6 +137,7 @@ class Outlet:
         if not out:
             return
         self._out = []
+        self.gathered = 0
         if self._large:
             self._large = False
             self.transport.writeSequence(out)
@@ -191,6 +194,7 @@ class Outlet:
             out.append(_start(_DATA, length, DATA, 0))
         out.append(stream)
         if length:
+            self.gathered += length
             out.append(data)
             if length >= _LARGE:
                 self._large = True

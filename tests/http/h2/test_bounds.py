@@ -4,7 +4,9 @@ Tests for what a client of HTTP/2 can cost, in work, memory and time.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -22,7 +24,7 @@ from siger.http.h2.constants import (
     REFUSED_STREAM,
     RST_STREAM,
 )
-from tests.http.fakes import FakeExchange
+from tests.http.fakes import FakeExchange, FakeTransport
 from tests.http.h2.client import RawClient
 from tests.http.h2.frames import (
     GET,
@@ -585,6 +587,74 @@ class StallTests(_BoundsMixin):
         self.assertEqual((last.kind, last.stream, last.code), (RST_STREAM, 1, CANCEL))
         client.exchanges[1].answer(b"fine")
         self.assertEqual([it.name for it in client.frames()], ["HEADERS", "DATA"])
+
+    def test_turns(self) -> None:
+        """
+        A client that takes a little now and then, too little for all of its streams within the time, takes it of each
+        in turn, and none is given up; that is so until it takes nothing, or nothing on one of them.
+        """
+        client = RawClient(limits=Limits(write_timeout=20))
+        client.send(settings((INITIAL_WINDOW_SIZE, 1 << 20)) + b"".join(headers(number) for number in range(1, 9, 2)))
+        for exchange in client.exchanges:
+            exchange.begin(body=b"x" * 200_000)
+        client.frames()
+        client.send(settings((INITIAL_WINDOW_SIZE, 100_000)))
+        taken = dict.fromkeys((1, 3, 5, 7), 0)
+        for _ in range(12):
+            client.send(window_update(0, 10_000))
+            client.wait(10)
+            for it in client.frames():
+                if it.kind == DATA:
+                    taken[it.stream] += len(it.payload)
+        self.assertEqual(taken, {1: 30_000, 3: 30_000, 5: 30_000, 7: 30_000})
+        self.assertEqual([exchange.events for exchange in client.exchanges], [["pause"]] * 4)
+        client.wait(21)
+        self.assertEqual(client.connection.streams, {})
+
+    def test_slow_reader(self) -> None:
+        """
+        What waits goes to the transport piece by piece, so that it is seen whether the client reads, and one that reads
+        slowly is not taken for one that does not.
+        """
+        client = RawClient(limits=Limits(write_timeout=20))
+        client.transport.stalled = True
+        client.send(settings((INITIAL_WINDOW_SIZE, 1 << 20)) + window_update(0, 1 << 24))
+        client.send(b"".join(headers(number) for number in range(1, 21, 2)))
+        for exchange in client.exchanges:
+            exchange.begin(body=b"x" * 100_000)
+            exchange.stream.send_body(b"x" * 100_000)
+        transport: Any = client.transport
+        for _ in range(6):
+            client.wait(10)
+            self.assertTrue(transport.producer_paused)
+            transport.written, transport.queued = transport.written + transport.queued, b""
+            transport.producer_paused = False
+            transport.producer.resumeProducing()
+            self.assertLess(len(transport.queued), 150_000)
+        self.assertEqual(len(client.connection.streams), 10)
+        client.wait(21)
+        self.assertTrue(client.transport.aborted)
+
+    def test_kernel(self) -> None:
+        """
+        A client that reads what the kernel has for it is waited for, and not for ever when it stops.
+        """
+        near, far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        for _ in range(20):
+            near.send(b"x" * 100)
+        client = RawClient(limits=Limits(write_timeout=20), transport=FakeTransport(handle=near))
+        client.transport.stalled = True
+        client.send(settings((INITIAL_WINDOW_SIZE, 1 << 20)) + window_update(0, 1 << 24) + headers(1))
+        client.exchange.begin(body=b"x" * 100_000)
+        client.exchange.stream.send_body(b"x" * 100_000)
+        for _ in range(4):
+            client.wait(15)
+            far.recv(100)
+        self.assertFalse(client.transport.aborted)
+        client.wait(45)
+        self.assertTrue(client.transport.aborted)
 
     def test_ended_response(self) -> None:
         """
