@@ -166,9 +166,9 @@ class ClientStream(Http2Stream):
         timeouts = self.timeouts
         if timeouts is None or self._paused:
             self.deadline = NEVER
-        elif self._responded or self.request_paused:
-            self.deadline = NEVER if self._streaming else self.connection.now + timeouts.idle
-        elif self.request_open:
+        elif self.request_paused or (self._responded and not self._streaming):
+            self.deadline = self.connection.now + timeouts.idle
+        elif self._responded or self.request_open:
             self.deadline = NEVER
         else:
             self.deadline = self.connection.now + timeouts.response
@@ -178,9 +178,17 @@ class ClientStream(Http2Stream):
         See whether the instance takes too long, or just long.
         """
         if self.deadline <= now:
-            self.deadline_passed()
+            self._give_time_or_up(now)
         elif self._streaming and self._recipient is not None:
             self._recipient.lasts()
+
+    def _give_time_or_up(self, now: float) -> None:
+        # An instance that reads slowly is not one that does not read.
+        timeouts = self.timeouts
+        if self.request_paused and timeouts is not None and self.stalled_since + timeouts.idle > now:
+            self.deadline = self.stalled_since + timeouts.idle
+        else:
+            self.deadline_passed()
 
     def deadline_passed(self) -> None:
         """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.integration.h2_frames import MAGIC, Flag, Frame, Kind, ping, settings, split
+from tests.integration.h2_frames import MAGIC, Flag, Frame, Kind, ping, settings, split, window_update
 from tests.integration.loop_thread import Signal, run_in_loop
 
 __all__ = ["SilentPeer"]
@@ -43,6 +43,9 @@ class _Connection(asyncio.Protocol):
     def _take(self, found: Frame) -> None:
         if found.kind in (Kind.SETTINGS, Kind.PING) and not found.has(Flag.ACK):
             self.transport.write(settings(ack=True) if found.kind == Kind.SETTINGS else ping(found.payload, ack=True))
+        elif found.kind == Kind.DATA and found.payload:
+            # What it takes of the connection's window it gives back, or nobody could send it anything after a while.
+            self.transport.write(window_update(0, len(found.payload)))
         self._peer.frames.append(found)
         self._peer.changed.fire()
 

@@ -1073,6 +1073,23 @@ class TimeTests(SynchronousTestCase):
         instance.wait(10.25)
         self.timed_out(instance, call)
 
+    def test_instance_does_not_read(self) -> None:
+        """
+        An instance that takes nothing of a request is given up, also by a call of gRPC; one that takes a little is not.
+        """
+        for streaming in (False, True):
+            instance = RawInstance()
+            call = instance.ask(POST, request_open=True, streaming=streaming)
+            call.stream.send_body(bytes(70000))
+            self.assertEqual(call.events, ["pause"])
+            for _ in range(3):
+                instance.wait(9.5)
+                instance.say(window_update(0, 100) + window_update(1, 100))
+            instance.wait(9)
+            self.assertEqual(call.events, ["pause"])
+            instance.wait(1.5)
+            self.assertEqual(call.events, ["pause", "failed upstream_timeout"])
+
     def test_client_pauses(self) -> None:
         """
         While the client does not read, nothing is held against the instance.
