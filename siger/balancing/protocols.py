@@ -2,7 +2,8 @@
 What an instance speaks: as the instance itself says where it was registered, or else as its service is configured.
 
 A registry says it in many words, and most of them leave open whether there is TLS. That is never guessed from a
-registration: the service's own setting decides, unless the word itself does.
+registration: the service's own setting decides, unless the word itself asks for TLS. No word turns TLS off where the
+service has it: who may register an instance must not thereby read in clear what was to be encrypted.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _SETTLED: Final = {
 }
 _WITH_OR_WITHOUT_TLS: Final = ("grpc", "h2", "http2")
 _TAGS: Final = ("grpc", "h2", "h2c")
+_WITH_TLS: Final = {"http1": "https", "h2c": "h2"}
 
 
 def is_protocol(word: str) -> bool:
@@ -50,16 +52,21 @@ def protocol_of(settings_protocol: str, instance: Instance) -> str:
     @param settings_protocol: what is configured for its service.
     @return: C{http1}, C{h2c}, C{h2} or C{https}.
     """
-    http2 = "h2" if settings_protocol in _SECURE else "h2c"
+    said = _said_by(instance)
+    if not said:
+        return settings_protocol
+    return _WITH_TLS.get(said, said) if settings_protocol in _SECURE else said
+
+
+def _said_by(instance: Instance) -> str:
+    # What the instance says, without TLS where it leaves that open; empty if it says nothing.
     word = _folded(instance.meta.get(PROTOCOL, ""))
     if word in _WITH_OR_WITHOUT_TLS:
-        return http2
+        return "h2c"
     if word in _SETTLED:
         return _SETTLED[word]
-    for tag in _TAGS:
-        if tag in instance.tags:
-            return _SETTLED.get(tag, http2)
-    return http2 if instance.meta.get(GRPC_SERVICES) else settings_protocol
+    speaks_http2 = instance.meta.get(GRPC_SERVICES) or not instance.tags.isdisjoint(_TAGS)
+    return "h2c" if speaks_http2 else ""
 
 
 def _folded(word: str) -> str:

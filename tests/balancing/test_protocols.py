@@ -33,19 +33,19 @@ class ProtocolOfTests(SynchronousTestCase):
 
     def test_meta(self) -> None:
         """
-        A word that settles it goes over the setting, in any case of letters.
+        A word that settles it goes over the setting, in any case of letters, but never turns TLS off.
         """
-        for word, protocol in [
-            ("http", "http1"),
-            ("http1", "http1"),
-            ("HTTP/1.1", "http1"),
-            ("h2c", "h2c"),
-            (" H2C ", "h2c"),
-            ("https", "https"),
-            ("grpcs", "h2"),
+        for word, plain, secure in [
+            ("http", "http1", "https"),
+            ("http1", "http1", "https"),
+            ("HTTP/1.1", "http1", "https"),
+            ("h2c", "h2c", "h2"),
+            (" H2C ", "h2c", "h2"),
+            ("https", "https", "https"),
+            ("grpcs", "h2", "h2"),
         ]:
             self.assertTrue(is_protocol(word), word)
-            self.assertEqual(self.spoken(protocol=word), [protocol] * 4, word)
+            self.assertEqual(self.spoken(protocol=word), [plain, plain, secure, secure], word)
 
     def test_tls(self) -> None:
         """
@@ -67,11 +67,10 @@ class ProtocolOfTests(SynchronousTestCase):
         """
         Tags speak where meta does not.
         """
-        for tag in ("grpc", "h2"):
+        for tag in ("grpc", "h2", "h2c"):
             self.assertEqual(self.spoken("gpu", tag), ["h2c", "h2c", "h2", "h2"], tag)
             self.assertEqual(self.spoken(tag, protocol="tcp"), ["h2c", "h2c", "h2", "h2"], tag)
-            self.assertEqual(self.spoken(tag, protocol="http"), ["http1"] * 4, tag)
-        self.assertEqual(self.spoken("h2c"), ["h2c"] * 4)
+            self.assertEqual(self.spoken(tag, protocol="http"), ["http1", "http1", "https", "https"], tag)
         self.assertEqual(self.spoken("http1", "https", "http2"), list(ALL))
 
     def test_grpc_services(self) -> None:

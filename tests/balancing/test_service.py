@@ -107,7 +107,7 @@ class ServiceTests(SynchronousTestCase):
         """
         service = Service("echo", ServiceSettings(protocol="h2"), self.balancer)
         service.update([ONE, Instance("10.0.0.2", 80, meta={"protocol": "http"})])
-        self.assertEqual([endpoint.protocol for endpoint in service.endpoints], ["h2", "http1"])
+        self.assertEqual([endpoint.protocol for endpoint in service.endpoints], ["h2", "https"])
 
     def test_protocol_that_changes(self) -> None:
         """

@@ -235,7 +235,8 @@ class NameTests(ConsulCase):
 
     async def test_unknown_names(self) -> None:
         """
-        Nobody's names are answered with 404, and 20,000 of them leave no series and no memory behind.
+        Nobody's names are answered with 404, and 20,000 of them leave no series and no memory behind: less than a
+        hundred bytes each, which is what the allocator's pools may come and go by.
         """
         await self.begin()
         random = Random(20)
@@ -246,7 +247,7 @@ class NameTests(ConsulCase):
         statuses = await deferToThread(run_in_loop, _ask_for_nobody(self.gateway.port, 20_000, random))
         self.assertEqual(statuses, {404: 20_000})
         self.assertEqual(self.series(), series)
-        self.assertLess(self.gateway.rss() - resident, 1 << 20)
+        self.assertLess(self.gateway.rss() - resident, 2_000_000)
 
     def series(self) -> set[str]:
         """

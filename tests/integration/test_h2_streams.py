@@ -157,7 +157,8 @@ class ClosedTests(H2TestCase):
             self.hold(client, end=False)
             client.send(reset(1) + raw)
             self.either(client, 1, Code.STREAM_CLOSED)
-        self.assertEqual([one for one in self.backend.requests if one.complete or one.target == b"/again"], [])
+        self.assertEqual([one for one in self.backend.find(b"/held") if one.complete], [])
+        self.assertEqual(self.backend.find(b"/again"), [])
 
     def test_5_1_what_was_under_way(self) -> None:
         """
