@@ -604,8 +604,8 @@ class Exchange:
         send_problem(self._stream, self._head.method, reason, self._request_id)
 
     def _end_call(self, reason: Reason, status: int) -> None:
-        # Ends a call with a status: in trailers, once the response has begun. One that said how long it would be, or
-        # whose end only a close can tell, has no room for trailers, and must not look complete without them.
+        # Ends a call with a status: in trailers, once the response has begun. One that has no room for trailers, or
+        # whose client may not look at them, must not look complete without them.
         self._grpc_status = status
         begun = self._status
         self._status = begun or 200
@@ -616,10 +616,15 @@ class Exchange:
         lines = grpc_error(reason, status=status)
         if not begun:
             send_grpc_error(stream, lines, reason)
-        elif self._measured or stream.version == 10:
-            stream.abort_response()
-        else:
+        elif self._takes_trailers():
             stream.end_response(lines)
+        else:
+            stream.abort_response()
+
+    def _takes_trailers(self) -> bool:
+        # HTTP/1.0 has none, and clients of HTTP/1.1 throw them away, unless they say otherwise (RFC 9110, 10.1.4).
+        version = self._stream.version
+        return not self._measured and (version == 20 or (version == 11 and self._head.fields.trailers))
 
     def _release(self) -> None:
         endpoint, self._endpoint = self._endpoint, None

@@ -829,12 +829,13 @@ class StatusTests(_Http2Mixin):
     def test_measured(self) -> None:
         """
         A response that said how long it would be is broken off: trailers have no room behind it, and a client that
-        keeps its connection would take the next response for the rest. So is one that ends with its connection.
+        keeps its connection would take the next response for the rest. So is one that ends with its connection, and one
+        whose client did not say that it reads trailers.
         """
         length = block((b":status", b"200"), (b"content-type", b"application/grpc"), (b"content-length", b"9"))
-        for version, section in ((11, length), (20, length), (10, FINE)):
+        for version, section, asked in ((11, length, GRPC), (20, length, GRPC), (10, FINE, GRPC), (11, FINE, GRPC[:1])):
             world = self.world()
-            called = Called(world, *GRPC, bodied=False)
+            called = Called(world, *asked, bodied=False)
             called.stream.version = version
             wire = self.accept(world)
             wire.say(headers(1, section, end=False) + data(1, b"part"))
