@@ -5,6 +5,7 @@ Importing this package installs Siger's reactor, so that a plain C{trial tests} 
 """
 
 import os
+import signal
 
 from siger.reactor import install
 
@@ -14,3 +15,7 @@ install()
 # that was forked kills some of those that Twisted's own tests start.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# A shell has its background jobs ignore Ctrl-C, and they what they start; tests that interrupt a program mean it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
