@@ -312,6 +312,11 @@ class Channel:
         """
         self._state = CLOSED
         self.deadline = NEVER
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # What refers to whoever has this channel would keep both until the next collection of garbage.
+        self.on_preface = None
         self._context.channels.discard(self)
         self._context.deadlines.discard(self)
 
@@ -418,8 +423,7 @@ class Channel:
         """
         self._state = CLOSED
         self.deadline = NEVER
-        self._context.channels.discard(self)
-        self._context.deadlines.discard(self)
+        self._let_go()
         exchange, self._exchange = self._exchange, None
         self._writer.stop()
         self._ended = True

@@ -4,7 +4,9 @@ Tests for L{siger.http.server}.
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any
@@ -372,6 +374,25 @@ class Http2Tests(SynchronousTestCase):
         protocol.connectionLost(Failure(ConnectionDone()))
         self.assertEqual([exchange.events for exchange in exchanges], [["gone"]] * 2)
         self.assertEqual(self.factory.context.channels, set())
+
+    def test_nothing_left(self) -> None:
+        """
+        A connection that is gone needs no collection of garbage.
+        """
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for begin in (get(), PREFACE + settings()):
+            transport = FakeTransport()
+            protocol = self.connect(transport)
+            protocol.dataReceived(begin)
+            if self.application.exchanges:
+                self.application.exchanges.pop().answer(b"hello")
+            protocol.connectionLost(Failure(ConnectionDone()))
+            transport.__dict__.clear()
+            gone = weakref.ref(protocol)
+            del protocol, transport
+            self.assertIsNone(gone())
 
     def test_http1(self) -> None:
         """
