@@ -33,18 +33,22 @@ def far(path: bytes, *more: tuple[bytes, bytes], method: bytes = b"GET", service
 
 class UpstreamTestCase(H2TestCase):
     """
-    A gateway with a service C{far} whose only instance is the test, and C{hasty}, the same with little patience.
+    A gateway with a service C{far} whose only instance is the test. C{hasty} is the same with little patience, and
+    C{narrow} is for tests that allow few streams: a gateway expects as many as it had last, and those who come after
+    are not to find it so.
 
+    @cvar service: where requests go that do not say where.
     @cvar upstream_settings: what the test offers on each connection.
     """
 
+    service: ClassVar[bytes] = b"far"
     upstream_settings: ClassVar[tuple[tuple[int, int], ...]] = ()
 
     def setUp(self) -> None:
         self.far = _lasting_backend()
         service: dict[str, Any] = {"instances": [f"127.0.0.1:{self.far.port}"], "protocol": "h2c"}
         hasty = {**service, "timeouts": {"response": 1, "idle": 1}}
-        self.config = {"services": {"far": service, "hasty": hasty}}
+        self.config = {"services": {"far": service, "hasty": hasty, "narrow": service}}
         self.addCleanup(self.far.drop)  # once the clients have left, so that nothing is tried again
         super().setUp()
         self.client = self.connect((Key.INITIAL_WINDOW_SIZE, 1 << 24))
@@ -64,7 +68,7 @@ class UpstreamTestCase(H2TestCase):
 
         @return: the client's stream, the connection, and the stream there.
         """
-        stream = self.client.open(far(path, *more, method=method), end)
+        stream = self.client.open(far(path, *more, method=method, service=self.service), end)
         server = self.upstream()
         return stream, server, server.take()
 
@@ -75,7 +79,7 @@ class UpstreamTestCase(H2TestCase):
         @return: the client's stream and the one there.
         """
         end = options.pop("end", True)
-        stream = self.client.open(far(path, **options), end)
+        stream = self.client.open(far(path, service=self.service, **options), end)
         return stream, server.take()
 
     def works(self, server: H2Server) -> None:

@@ -145,6 +145,7 @@ class ConcurrencyTests(UpstreamTestCase):
     MAX_CONCURRENT_STREAMS of a backend.
     """
 
+    service = b"narrow"
     upstream_settings = ((Key.MAX_CONCURRENT_STREAMS, 2),)
 
     def test_5_1_2_honoured(self) -> None:
@@ -153,7 +154,7 @@ class ConcurrencyTests(UpstreamTestCase):
         there or on another connection, and is served in the end.
         """
         first, server, there = self.begun(b"/first")
-        waiting = [self.client.open(far(b"/wait/%d" % number)) for number in range(12)]
+        waiting = [self.client.open(far(b"/wait/%d" % number, service=self.service)) for number in range(12)]
         self.assertTrue(self.client.barrier())
         running = {server: [there]}
         while not all(self.client.stream(one).done for one in (first, *waiting)):
@@ -197,7 +198,7 @@ class ConcurrencyTests(UpstreamTestCase):
         server.until(lambda: len(server.of(Kind.SETTINGS)) > acks)
         server.respond(theirs)
         self.assertEqual(self.client.whole(ours).status, 200)
-        waiting = self.client.open(far(b"/later"))
+        waiting = self.client.open(far(b"/later", service=self.service))
         self.assertTrue(self.client.barrier())
         self.assertFalse(server.until(lambda: server.fresh, 0.2), "a second stream where one is allowed")
         server.respond(there)
