@@ -346,7 +346,8 @@ class LogsTests(BrokerCase):
         A log that is longer than one answer is read without a gap.
         """
         one = await self.gateway(self.server().url)
-        await gatherResults([one.broker.publish_event(line("a", 1, number)) for number in range(2100)])
+        for first in range(0, 2100, 300):  # each is to be acknowledged within seconds
+            await gatherResults([one.broker.publish_event(line("a", 1, first + number)) for number in range(300)])
         log = await one.broker.read_events("a", 0, 5000)
         self.assertEqual([sequence for sequence, _ in log], list(range(1, 2101)))
         self.assertEqual(log[2099][1].message, "line 2099")
