@@ -81,6 +81,8 @@ class Producing(Writing):
         """
         Forget the producer, and do what was put off until it is finished.
         """
+        if self.producer is None:
+            return  # then nothing was put off
         self.producer = None
         if self.connected:
             self._watch()

@@ -52,6 +52,8 @@ class HalfCloseTests(TransportTestCase):
         await self.until(lambda: len(server.halves) == 2)
         self.assertEqual(server.halves, ["write", "read"])
         self.assertIs(server.reason, None)
+        server.transport.unregisterProducer()
+        self.assertFalse(server.transport._awaiting_flush, "nothing waits for a producer that there was not")
         server.transport.loseConnection()
         await server.lost
         server.reason.trap(ConnectionDone)
