@@ -27,7 +27,7 @@ from siger.auth.users import Users
 from siger.policy.identity import IdentityCache
 
 if TYPE_CHECKING:
-    from siger.config.settings import Settings
+    from siger.config.settings.gateway import Settings
     from siger.observe.metrics import Metrics, Reading
     from siger.store import Store
 

@@ -24,7 +24,7 @@ from siger import __version__
 from siger.auth.commands import arrange_token, arrange_user, run_token, run_user
 from siger.config.effective import effective
 from siger.config.load import ConfigErrors, load
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.jobs.commands import arrange_job, run_job
 from siger.worker import arguments as worker_arguments
 

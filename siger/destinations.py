@@ -14,7 +14,8 @@ from siger.routing import SERVICES_TEMPLATE, Route
 
 if TYPE_CHECKING:
     from siger.balancing.service import Service
-    from siger.config.settings import Auth, ServiceSettings
+    from siger.config.settings.admission import Auth
+    from siger.config.settings.services import ServiceSettings
     from siger.observe.observer import GrpcStats, Observer, RouteStats
     from siger.policy.rules import OwnAuth, RuleBook, Rules
 

@@ -20,7 +20,7 @@ from siger.accounts import Accounts
 from siger.admin.app import AdminApp
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.service import Service
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.destinations import Destinations
 from siger.discovery.catalogue import Catalogue
 from siger.discovery.static import publish_static

@@ -14,7 +14,7 @@ from siger.discovery.consul import ConsulDiscovery
 from siger.discovery.registration import Registration, find_self
 
 if TYPE_CHECKING:
-    from siger.config.settings import Settings
+    from siger.config.settings.gateway import Settings
     from siger.discovery.catalogue import Catalogue
     from siger.observe.metrics import Metrics
 

@@ -26,7 +26,7 @@ from siger.jobs.sse import EventStreams
 from siger.jobs.streams import KEYS_BUCKET, KEYS_TTL, RECORDS_BUCKET
 
 if TYPE_CHECKING:
-    from siger.config.settings import Settings
+    from siger.config.settings.gateway import Settings
     from siger.messaging.connection import NatsConnection
     from siger.observe.metrics import Metrics, Reading
     from siger.store import Store

@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from siger.config.settings import RouteSettings
+from siger.config.settings.routes import RouteSettings
 
 __all__ = ["SERVICES_PREFIX", "SERVICES_TEMPLATE", "Route", "RouteTable"]
 

@@ -18,7 +18,7 @@ from siger.messaging.connection import NatsConnection
 from siger.messaging.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
-    from siger.config.settings import Settings
+    from siger.config.settings.gateway import Settings
     from siger.messaging.bucket import Bucket
     from siger.observe.metrics import Metrics
 

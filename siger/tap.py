@@ -21,7 +21,7 @@ from siger import __version__
 from siger.config.default import write_default
 from siger.config.load import ConfigErrors, load
 from siger.config.secret import kept_secret, secrets_of
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.gateway import Gateway
 from siger.observe.logging import log_for_command
 from siger.process import GatewayProcess

@@ -15,7 +15,8 @@ from siger.tls.upstream import UpstreamTLS
 
 if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
-    from siger.config.settings import ServiceSettings, UpstreamTLSSettings
+    from siger.config.settings.services import ServiceSettings
+    from siger.config.settings.tls import UpstreamTLSSettings
     from siger.http.deadlines import Deadlines
     from siger.http.h2.writing import Batch
     from siger.proxy.dialling import Secure

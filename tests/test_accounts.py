@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.accounts import Accounts
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import Minter
-from siger.config.settings import IssuerSettings, JwtKey, Settings
+from siger.config.settings.accounts import IssuerSettings, JwtKey
+from siger.config.settings.gateway import Settings
 from siger.errors import ConfigError, Reason
 from siger.messaging.errors import UnavailableError
 from siger.observe.metrics import Metrics

@@ -10,7 +10,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Cors, RateLimit, RouteSettings, ServiceSettings, Settings
+from siger.config.settings.admission import Cors, RateLimit
+from siger.config.settings.gateway import Settings
+from siger.config.settings.routes import RouteSettings
+from siger.config.settings.services import ServiceSettings
 from siger.errors import Reason
 from siger.policy.identity import Identity
 from tests.http.fakes import FakeStream

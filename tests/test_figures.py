@@ -10,7 +10,8 @@ from pathlib import Path
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import InstanceSettings, ServiceSettings, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.services import InstanceSettings, ServiceSettings
 from siger.discovery.static import publish_static
 from siger.errors import Reason
 from siger.gateway import Gateway

@@ -15,7 +15,10 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.service import Service
-from siger.config.settings import Cors, RateLimit, RouteSettings, ServiceSettings, Settings, Timeouts
+from siger.config.settings.admission import Cors, RateLimit
+from siger.config.settings.gateway import Settings
+from siger.config.settings.routes import RouteSettings
+from siger.config.settings.services import ServiceSettings, Timeouts
 from siger.destinations import Destinations
 from siger.errors import Reason
 from siger.frontdoor import FrontDoor

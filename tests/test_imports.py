@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "siger"
 
 LAYERS = [
-    {"siger.__init__", "siger.errors"},
+    {"siger.__init__", "siger.errors", "siger.config.settings"},
     {"siger.config", "siger.grpc"},
     {"siger.http.grammar", "siger.http.fields", "siger.http.target", "siger.http.body", "siger.http.request"}
     | {"siger.http.response", "siger.http.stream", "siger.http.hpack"},

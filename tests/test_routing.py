@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import RouteSettings
+from siger.config.settings.routes import RouteSettings
 from siger.routing import Route, RouteTable, make_route
 from tests.http.generators import properties
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.messaging.absent import AbsentBucket
 from siger.observe.metrics import Metrics
 from siger.observe.observer import Observer

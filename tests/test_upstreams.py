@@ -10,7 +10,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
-from siger.config.settings import ServiceSettings, UpstreamTLSSettings
+from siger.config.settings.services import ServiceSettings
+from siger.config.settings.tls import UpstreamTLSSettings
 from siger.http.deadlines import Deadlines
 from siger.http.h2.writing import Batch
 from siger.proxy.multiplexed_pool import MultiplexedPool

@@ -10,7 +10,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import HealthCheck, InstanceSettings, ServiceSettings, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.services import HealthCheck, InstanceSettings, ServiceSettings
 from siger.discovery.static import publish_static
 from siger.gateway import Gateway
 from siger.http.h2.constants import PREFACE

@@ -20,7 +20,7 @@ from siger.auth.errors import FieldErrors, NameTakenError, UnknownUserError
 from siger.auth.revocation import Revocations, valid_from
 from siger.auth.session import with_accounts
 from siger.auth.users import User, Users
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.messaging.errors import UnavailableError
 
 __all__ = ["UserCommand", "administer"]

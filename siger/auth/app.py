@@ -27,7 +27,7 @@ from siger.auth.names import fold
 from siger.auth.passwords import prepare
 from siger.auth.records import timestamp
 from siger.auth.revocation import valid_from
-from siger.config.settings import RateLimit
+from siger.config.settings.admission import RateLimit
 from siger.errors import Reason
 from siger.http.local_errors import answer_errors, refuse
 from siger.messaging.errors import UnavailableError

@@ -12,7 +12,7 @@ from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred

@@ -24,7 +24,7 @@ from siger.auth.revocation import longest_lifetime
 from siger.auth.tokens import Verifier
 from siger.config.nodes import ConfigErrors
 from siger.config.secret import kept_secret
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.errors import ConfigError
 from siger.policy.identity import Identity
 

@@ -20,7 +20,7 @@ from siger.auth.claims import check_audience, check_times, text_claim, token_id,
 from siger.auth.compact import TYPES, CompactToken, InvalidTokenError
 from siger.auth.keys import Key, load_public_key
 from siger.auth.published import PublishedKeys
-from siger.config.settings import IssuerSettings
+from siger.config.settings.accounts import IssuerSettings
 from siger.errors import ConfigError
 from siger.policy.identity import Identity
 

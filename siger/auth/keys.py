@@ -26,7 +26,8 @@ from jwt.exceptions import InvalidKeyError
 from siger.auth.compact import CompactToken
 from siger.config.public_keys import ALGORITHMS
 from siger.config.secret import MIN_BYTES, is_published
-from siger.config.settings import JwtKey, PublicKey, Settings
+from siger.config.settings.accounts import JwtKey, PublicKey
+from siger.config.settings.gateway import Settings
 from siger.errors import ConfigError
 
 __all__ = ["Key", "KeyRing", "bind_public_key", "load_jwk", "load_public_key"]

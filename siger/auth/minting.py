@@ -19,7 +19,7 @@ from siger.auth.tokens import Minter
 from siger.auth.users import User, Users
 from siger.config.nodes import ConfigErrors
 from siger.config.secret import kept_secret
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.errors import ConfigError
 
 __all__ = ["mint"]

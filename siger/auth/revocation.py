@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.logger import Logger
 
 from siger.auth.claims import LEEWAY
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.messaging.bucket import Bucket, Entry, Mirror
 from siger.messaging.errors import KeyExistsError, RevisionError, UnavailableError
 from siger.policy.identity import Identity, IdentityCache

@@ -16,7 +16,7 @@ from siger.auth.commands import CommandError
 from siger.auth.passwords import Hasher
 from siger.auth.revocation import BUCKET, Revocations, longest_lifetime
 from siger.auth.users import Users
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.messaging.connection import NatsConnection
 from siger.messaging.embedded import EmbeddedServer, EmbeddedServerError, client_url
 from siger.messaging.errors import UnavailableError

@@ -35,7 +35,7 @@ from siger.auth.names import canonical, fold
 from siger.auth.passwords import Hasher, check_password, prepare
 from siger.auth.records import User, check_role, timestamp
 from siger.auth.roster import Roster
-from siger.config.settings import SeedUser
+from siger.config.settings.accounts import SeedUser
 from siger.messaging.bucket import Bucket
 from siger.messaging.errors import UnavailableError
 

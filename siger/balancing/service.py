@@ -16,7 +16,7 @@ from siger.balancing.protocols import HTTP2, protocol_of
 
 if TYPE_CHECKING:
     from siger.balancing.algorithms import Balancer
-    from siger.config.settings import HealthCheck, ServiceSettings
+    from siger.config.settings.services import HealthCheck, ServiceSettings
 
 __all__ = ["Service"]
 

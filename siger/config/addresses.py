@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from siger.config.decode import text, written
 from siger.config.nodes import shorten
 from siger.config.section import InvalidError, Value
-from siger.config.settings import Address, Listen, Network
+from siger.config.settings.addresses import Address, Listen, Network
 
 __all__ = [
     "address",

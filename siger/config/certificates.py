@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from siger.config.settings import CertificateFiles
+from siger.config.settings.tls import CertificateFiles
 
 __all__ = ["CertificateError", "CertificateFacts", "read_authorities", "read_pair"]
 

@@ -10,7 +10,7 @@ from siger.config import addresses
 from siger.config.decode import boolean, choice, list_of, printable, text
 from siger.config.nodes import Sequence
 from siger.config.section import Section, Value
-from siger.config.settings import ConsulSettings
+from siger.config.settings.consul import ConsulSettings
 from siger.config.shared import service_name
 
 __all__ = ["consul"]

@@ -10,7 +10,7 @@ from siger.config.addresses import origin
 from siger.config.decode import boolean, integer, list_of, off_or
 from siger.config.nodes import Scalar, Sequence
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import Cors
+from siger.config.settings.admission import Cors
 from siger.config.shared import method, token
 
 __all__ = ["cors", "own_cors"]

@@ -12,16 +12,12 @@ from typing import Any
 import attrs
 import yaml
 
-from siger.config.settings import (
-    Address,
-    IssuerSettings,
-    PublicKey,
-    RouteSettings,
-    SeedUser,
-    ServiceSettings,
-    Settings,
-    UpstreamTLSSettings,
-)
+from siger.config.settings.accounts import IssuerSettings, PublicKey, SeedUser
+from siger.config.settings.addresses import Address
+from siger.config.settings.gateway import Settings
+from siger.config.settings.routes import RouteSettings
+from siger.config.settings.services import ServiceSettings
+from siger.config.settings.tls import UpstreamTLSSettings
 from siger.config.tls import OVER_TLS
 
 __all__ = ["REDACTED", "effective"]

@@ -25,7 +25,8 @@ from siger.config.secret import SAMPLE_UNUSED, SAMPLE_WARNING, is_published
 from siger.config.section import Decoder, InvalidError, Section, Value
 from siger.config.seeds import seed_users
 from siger.config.services import service_defaults, services
-from siger.config.settings import Limits, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.limits import Limits
 from siger.config.shared import SECONDS
 from siger.config.signing import jwt_keys, jwt_secret
 from siger.config.tls import tls, unverified

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from siger.config.decode import integer, off_or, text
 from siger.config.section import Decoder, Section, Value
-from siger.config.settings import HealthCheck, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.services import HealthCheck
 from siger.config.shared import SECONDS, grpc_name
 
 __all__ = ["CHECKED_PROTOCOLS", "check_protocols", "health"]

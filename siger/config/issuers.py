@@ -14,7 +14,7 @@ from siger.config.nodes import Scalar, Sequence, shorten
 from siger.config.public_keys import ALGORITHMS, public_key
 from siger.config.roles import known_role
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import IssuerSettings, PublicKey
+from siger.config.settings.accounts import IssuerSettings, PublicKey
 
 __all__ = ["OWN_ISSUER", "issuers"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from siger.config.decode import integer, list_of, number, text
 from siger.config.nodes import shorten
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import JobQuotas, JobsSettings
+from siger.config.settings.jobs import JobQuotas, JobsSettings
 
 __all__ = ["jobs"]
 

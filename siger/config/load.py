@@ -15,7 +15,7 @@ from siger.config.expand import expand
 from siger.config.gateway import gateway
 from siger.config.nodes import ConfigErrors, Mapping, Node, Origin, Scalar, SettingError
 from siger.config.section import Value
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 
 __all__ = ["MAX_BYTES", "ConfigErrors", "load"]
 

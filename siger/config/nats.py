@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from siger.config.decode import integer, printable, text
 from siger.config.section import Decoder, Section, Value
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 
 __all__ = ["nats"]
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from siger.config.decode import choice, text, written
 from siger.config.section import InvalidError, Section, Value
-from siger.config.settings import PublicKey
+from siger.config.settings.accounts import PublicKey
 from siger.config.signing import key_name
 
 __all__ = ["ALGORITHMS", "public_key"]

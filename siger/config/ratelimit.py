@@ -10,7 +10,7 @@ import re
 from siger.config.decode import boolean, exact, integer, list_of, off_or, text
 from siger.config.nodes import Sequence, shorten
 from siger.config.section import Decoder, InvalidError, Section, Value, suggestion
-from siger.config.settings import RateLimit, RateLimits
+from siger.config.settings.admission import RateLimit, RateLimits
 
 __all__ = ["rate_limits"]
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Set
 from siger.config.decode import choice, list_of, text
 from siger.config.nodes import Scalar, Sequence, shorten
 from siger.config.section import Decoder, InvalidError, Value, suggestion
-from siger.config.settings import Auth, Settings
+from siger.config.settings.admission import Auth
+from siger.config.settings.gateway import Settings
 
 __all__ = ["auth", "known_role", "role", "roles_of"]
 

@@ -18,7 +18,8 @@ from siger.config.ratelimit import rate_limits
 from siger.config.roles import auth
 from siger.config.section import Decoder, InvalidError, Section, Value, suggestion
 from siger.config.services import MAX_BODY
-from siger.config.settings import RouteSettings, ServiceSettings
+from siger.config.settings.routes import RouteSettings
+from siger.config.settings.services import ServiceSettings
 from siger.config.shared import grpc_name, methods, service_name, timeouts
 
 __all__ = ["routes"]

@@ -16,7 +16,7 @@ from attrs import evolve
 from siger.config.files import create
 from siger.config.nodes import ConfigErrors, Origin, SettingError
 from siger.config.section import InvalidError
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 
 __all__ = [
     "MIN_BYTES",

@@ -14,7 +14,8 @@ from siger.config.decode import list_of, text, written
 from siger.config.nodes import shorten
 from siger.config.roles import known_role
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import SeedUser, Settings
+from siger.config.settings.accounts import SeedUser
+from siger.config.settings.gateway import Settings
 
 __all__ = ["seed_users"]
 

@@ -16,7 +16,8 @@ from siger.config.nodes import Mapping, shorten
 from siger.config.ratelimit import rate_limits
 from siger.config.roles import auth
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import InstanceSettings, ServiceSettings, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.services import InstanceSettings, ServiceSettings
 from siger.config.shared import service_name, timeouts
 from siger.config.tls import OVER_TLS, upstream_tls
 

@@ -9,7 +9,7 @@ import re
 from siger.config.decode import list_of, number, text
 from siger.config.nodes import Sequence, shorten
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import Timeouts
+from siger.config.settings.services import Timeouts
 
 __all__ = ["GRPC_NAME", "SECONDS", "grpc_name", "method", "methods", "service_name", "timeouts", "token"]
 

@@ -10,7 +10,7 @@ from siger.config.decode import list_of, text, written
 from siger.config.nodes import shorten
 from siger.config.secret import checked_secret, is_published
 from siger.config.section import InvalidError, Section, Value
-from siger.config.settings import JwtKey
+from siger.config.settings.accounts import JwtKey
 
 __all__ = ["jwt_keys", "jwt_secret", "key_name"]
 

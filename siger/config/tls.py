@@ -13,7 +13,9 @@ from siger.config import addresses
 from siger.config.certificates import CertificateError, CertificateFacts, read_authorities, read_pair
 from siger.config.decode import boolean, choice, list_of, text
 from siger.config.section import Decoder, InvalidError, Section, Value
-from siger.config.settings import CertificateFiles, Listen, ServiceSettings, TLSSettings, UpstreamTLSSettings
+from siger.config.settings.addresses import Listen
+from siger.config.settings.services import ServiceSettings
+from siger.config.settings.tls import CertificateFiles, TLSSettings, UpstreamTLSSettings
 
 __all__ = ["OVER_TLS", "tls", "unverified", "upstream_tls"]
 

@@ -26,7 +26,8 @@ from pathlib import Path
 from types import FrameType
 
 from siger.config.load import ConfigErrors, load
-from siger.config.settings import InstanceSettings, ServiceSettings, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.services import InstanceSettings, ServiceSettings
 from siger.demo.children import Child, port_in_use
 from siger.jobs.client.address import DEFAULT_URL
 

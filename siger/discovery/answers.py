@@ -15,7 +15,7 @@ from siger.balancing.instances import Instance
 from siger.discovery.catalogue import NEVER
 
 if TYPE_CHECKING:
-    from siger.config.settings import ConsulSettings
+    from siger.config.settings.consul import ConsulSettings
 
 __all__ = ["EXPOSE_TAG", "exposed_names", "passing_instances"]
 

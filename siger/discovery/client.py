@@ -26,7 +26,7 @@ from siger.discovery.bodies import Collector, Content
 if TYPE_CHECKING:
     from twisted.web.iweb import IAgent, IResponse
 
-    from siger.config.settings import Settings
+    from siger.config.settings.gateway import Settings
 
 __all__ = ["ConsulClient", "NoLeader", "connect"]
 

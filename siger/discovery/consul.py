@@ -23,7 +23,7 @@ from siger.discovery.catalogue import is_service_name
 from siger.discovery.watch import Counters, Watch
 
 if TYPE_CHECKING:
-    from siger.config.settings import ConsulSettings
+    from siger.config.settings.consul import ConsulSettings
     from siger.discovery.catalogue import Catalogue
     from siger.discovery.client import ConsulClient
 

@@ -26,7 +26,7 @@ from siger.discovery.catalogue import GATEWAY_NAME
 from siger.discovery.watch import backoff
 
 if TYPE_CHECKING:
-    from siger.config.settings import Settings
+    from siger.config.settings.gateway import Settings
     from siger.discovery.client import ConsulClient
 
 __all__ = ["Registration", "Self", "find_self"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from siger.balancing.instances import Instance
 
 if TYPE_CHECKING:
-    from siger.config.settings import InstanceSettings, Settings
+    from siger.config.settings.gateway import Settings
+    from siger.config.settings.services import InstanceSettings
     from siger.discovery.catalogue import Catalogue
 
 __all__ = ["SOURCE", "publish_static"]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from siger import __version__
-from siger.config.settings import Timeouts
+from siger.config.settings.services import Timeouts
 from siger.errors import Reason
 from siger.grpc.health import FAILED, LONGEST_ANSWER, PATH, TIMEOUT, UNREACHABLE, Finding, judge, question
 from siger.http.deadlines import NEVER
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from siger.balancing.instances import Endpoint
-    from siger.config.settings import HealthCheck, ServiceSettings
+    from siger.config.settings.services import HealthCheck, ServiceSettings
     from siger.http.response import ResponseHead
     from siger.proxy.client_stream import ClientStream
     from siger.proxy.connection import UpstreamConnection

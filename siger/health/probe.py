@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from siger.balancing.instances import Endpoint
-    from siger.config.settings import HealthCheck, ServiceSettings
+    from siger.config.settings.services import HealthCheck, ServiceSettings
 
 __all__ = ["MakePool", "Probe"]
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder
 from siger.http.deadlines import NEVER, Deadlines

@@ -4,7 +4,7 @@ What is wrong with the beginning of a head.
 
 from __future__ import annotations
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.fields import HeadError
 from siger.http.grammar import stray_control

@@ -37,7 +37,7 @@ from siger.messaging.errors import UnavailableError
 if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
-    from siger.config.settings import JobsSettings
+    from siger.config.settings.jobs import JobsSettings
     from siger.jobs.polling import Changes
     from siger.jobs.service import Jobs, Receipt
     from siger.policy.identity import Identity

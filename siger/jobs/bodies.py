@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.errors import Reason
 from siger.http.json_body import JsonError, is_json, read_json
 from siger.jobs.identifiers import is_job_id

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.jobs.answers import acknowledged
 from siger.jobs.events import Event
 from siger.jobs.live import Live, Signs

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from siger.config.settings import JobQuotas
+from siger.config.settings.jobs import JobQuotas
 from siger.errors import Reason
 from siger.jobs.ports import AnyCounts
 from siger.jobs.refusals import RefusedError

@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.jobs.catching import CatchUp
 from siger.jobs.errors import ConflictError, FullError, UnknownJobError
 from siger.jobs.events import BY_GATEWAYS, Event

@@ -21,7 +21,7 @@ from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.python.failure import Failure
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.errors import Reason
 from siger.jobs.catching import CatchUp
 from siger.jobs.errors import ConflictError, FullError

@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 from attrs import asdict, field, fields_dict, frozen
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.jobs.identifiers import is_job_id
 from siger.jobs.members import BrokenError, deeper, is_plain, read_object
 from siger.jobs.model import Job

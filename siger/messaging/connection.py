@@ -26,7 +26,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 from siger.messaging.dialling import DialError, Dialler, RefusedError, address_of, loop_of, with_credentials_of
 from siger.messaging.errors import UnavailableError
 from siger.messaging.jetstream import JetStreamBucket, stream_config

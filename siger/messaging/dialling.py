@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import nats.errors
 from twisted.internet.defer import Deferred
 
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 from siger.messaging.link import Link, Tasks
 
 __all__ = ["DialError", "Dialler", "RefusedError", "address_of", "loop_of", "with_credentials_of"]

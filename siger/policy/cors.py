@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from siger.http.grammar import list_members
 
 if TYPE_CHECKING:
-    from siger.config.settings import Cors
+    from siger.config.settings.admission import Cors
     from siger.http.request import RequestHead
 
 __all__ = ["CorsPolicy", "is_preflight"]

@@ -78,7 +78,7 @@ def needs_identity(parts: Sequence[str]) -> bool:
 
 def make_key(parts: Sequence[str]) -> LimitKey:
     """
-    @param parts: as in L{siger.config.settings.RateLimit}.
+    @param parts: as in L{siger.config.settings.admission.RateLimit}.
     @raise ValueError: there is none, or one is not known.
     """
     if not parts:

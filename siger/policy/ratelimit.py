@@ -19,7 +19,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from siger.config.settings import RateLimit
+    from siger.config.settings.admission import RateLimit
 
 __all__ = ["Limiter"]
 

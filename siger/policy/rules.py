@@ -15,7 +15,10 @@ from siger.policy.limit_keys import LimitKey, make_key, needs_identity
 from siger.policy.ratelimit import Limiter
 
 if TYPE_CHECKING:
-    from siger.config.settings import Auth, Cors, RateLimits, RouteSettings, ServiceSettings, Settings
+    from siger.config.settings.admission import Auth, Cors, RateLimits
+    from siger.config.settings.gateway import Settings
+    from siger.config.settings.routes import RouteSettings
+    from siger.config.settings.services import ServiceSettings
     from siger.http.request import RequestHead
     from siger.policy.identity import Identity
 

@@ -18,7 +18,7 @@ from siger.http.hpack.encoder import LinePacker
 from siger.http.response import ResponseHead
 
 if TYPE_CHECKING:
-    from siger.config.settings import Timeouts
+    from siger.config.settings.services import Timeouts
     from siger.proxy.connection import Recipient
     from siger.proxy.multiplexed import ClientConnection
 

@@ -19,7 +19,7 @@ from siger.http.response import ResponseHead, ResponseParser
 from siger.http.transport import Transport, close
 
 if TYPE_CHECKING:
-    from siger.config.settings import Timeouts
+    from siger.config.settings.services import Timeouts
 
 __all__ = ["Recipient", "UpstreamConnection"]
 

@@ -15,7 +15,7 @@ from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 
-from siger.config.settings import Timeouts
+from siger.config.settings.services import Timeouts
 from siger.errors import Reason
 from siger.http.transport import Transport, keep_alive
 from siger.proxy.connection import Owner, UpstreamConnection

@@ -20,7 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from siger.balancing.protocols import HTTP2
-from siger.config.settings import UNHURRIED
+from siger.config.settings.services import UNHURRIED
 from siger.errors import Reason
 from siger.grpc.content import GRPC
 from siger.grpc.metadata import status_in
@@ -38,7 +38,7 @@ from siger.proxy.forwarding import packed_head, packed_timeout, request_head
 if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
     from siger.balancing.service import Service
-    from siger.config.settings import ServiceSettings
+    from siger.config.settings.services import ServiceSettings
     from siger.http.deadlines import Deadlines
     from siger.http.request import RequestHead
     from siger.http.response import ResponseHead

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from siger.balancing.instances import Endpoint
-from siger.config.settings import ServiceSettings
+from siger.config.settings.services import ServiceSettings
 from siger.grpc.content import GRPC
 from siger.grpc.timeouts import format_timeout
 from siger.http.fields import without

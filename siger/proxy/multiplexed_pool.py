@@ -21,7 +21,7 @@ from siger.proxy.waiting import Waiter, WaitingLine
 
 if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
-    from siger.config.settings import ServiceSettings
+    from siger.config.settings.services import ServiceSettings
 
 __all__ = ["MultiplexedPool"]
 

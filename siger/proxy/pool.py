@@ -11,7 +11,7 @@ import socket
 from typing import Any, Final
 
 from siger.balancing.instances import Endpoint
-from siger.config.settings import ServiceSettings
+from siger.config.settings.services import ServiceSettings
 from siger.errors import Reason
 from siger.http.deadlines import Deadlines
 from siger.http.response import ResponseParser

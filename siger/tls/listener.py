@@ -9,7 +9,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
-from siger.config.settings import Listen, TLSSettings
+from siger.config.settings.addresses import Listen
+from siger.config.settings.tls import TLSSettings
 from siger.http.server import ServerFactory
 from siger.observe.metrics import Metrics, Reading
 from siger.tls.front import SecureFactory

@@ -20,7 +20,7 @@ from ssl import (
 from attrs import field, frozen
 
 from siger.config.certificates import CertificateError, CertificateFacts, read_pair
-from siger.config.settings import CertificateFiles, TLSSettings
+from siger.config.settings.tls import CertificateFiles, TLSSettings
 
 __all__ = ["CIPHERS", "VERSIONS", "Certificate", "CertificateStore", "Fingerprint", "fingerprint", "host_of"]
 

@@ -19,7 +19,7 @@ from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from siger.config.settings import UpstreamTLSSettings
+from siger.config.settings.tls import UpstreamTLSSettings
 from siger.tls.layer import TLSLayer
 from siger.tls.store import CIPHERS
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from siger.config.load import ConfigErrors, load
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 from siger.messaging.directory import client_url
 from siger.worker.arguments import arrange
 from siger.worker.connection import server_url

@@ -15,7 +15,7 @@ from siger.auth.administration import UserCommand, administer
 from siger.auth.commands import CommandError, arrange_user
 from siger.auth.revocation import Revocations, valid_from
 from siger.auth.users import Users
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from siger.policy.identity import Identity, IdentityCache
 from tests.auth.accounts import cheap_hasher
 from tests.messaging.memory_bucket import MemoryBucket

@@ -23,7 +23,7 @@ from siger.auth.keys import KeyRing
 from siger.auth.revocation import Revocations, valid_from
 from siger.auth.tokens import Minter, Verifier
 from siger.auth.users import User, Users
-from siger.config.settings import RateLimit
+from siger.config.settings.admission import RateLimit
 from siger.errors import Reason
 from siger.http.bridge import LocalApplication, LocalSite
 from siger.http.request import RequestParser

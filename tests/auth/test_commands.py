@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.auth.commands import CommandError, arrange_token, arrange_user, run_token, run_user
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from tests.auth.signing import SECRET
 
 T = TypeVar("T")

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.auth.inspection import inspect
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import Minter
-from siger.config.settings import IssuerSettings, PublicKey, Settings
+from siger.config.settings.accounts import IssuerSettings, PublicKey
+from siger.config.settings.gateway import Settings
 from tests.auth.signing import SECRET, compact, own_claims, pem, private_key, sign
 
 ISSUER = "https://id.example"

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.auth.compact import InvalidTokenError, read_token
 from siger.auth.issuers import Issuer, find_claim
-from siger.config.settings import IssuerSettings, PublicKey
+from siger.config.settings.accounts import IssuerSettings, PublicKey
 from siger.errors import ConfigError
 from siger.policy.identity import Identity, IdentityCache
 from tests.auth.key_server import KeyServer

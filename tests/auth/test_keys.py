@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.auth.compact import read_token
 from siger.auth.keys import Key, KeyRing, bind_public_key, load_jwk, load_public_key, secret_key
-from siger.config.settings import JwtKey, PublicKey, Settings
+from siger.config.settings.accounts import JwtKey, PublicKey
+from siger.config.settings.gateway import Settings
 from siger.errors import ConfigError
 from tests.auth.signing import SECRET, jwk, pem, private_key, sign
 

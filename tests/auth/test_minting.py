@@ -18,7 +18,8 @@ from siger.auth.commands import CommandError, arrange_token
 from siger.auth.keys import KeyRing
 from siger.auth.minting import mint
 from siger.auth.tokens import Verifier
-from siger.config.settings import IssuerSettings, JwtKey, Settings
+from siger.config.settings.accounts import IssuerSettings, JwtKey
+from siger.config.settings.gateway import Settings
 from siger.policy.identity import Identity
 from tests.auth.signing import SECRET
 

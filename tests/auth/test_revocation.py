@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.auth.claims import LEEWAY
 from siger.auth.records import User
 from siger.auth.revocation import BUCKET, Revocations, longest_lifetime, valid_from
-from siger.config.settings import IssuerSettings, Settings
+from siger.config.settings.accounts import IssuerSettings
+from siger.config.settings.gateway import Settings
 from siger.messaging.errors import UnavailableError
 from siger.policy.identity import Identity, IdentityCache
 from tests.messaging.memory_bucket import MemoryBucket

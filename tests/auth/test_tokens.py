@@ -19,7 +19,7 @@ from siger.auth.compact import CompactToken
 from siger.auth.issuers import Issuer
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import InvalidTokenError, Minter, Verifier
-from siger.config.settings import IssuerSettings, JwtKey, PublicKey
+from siger.config.settings.accounts import IssuerSettings, JwtKey, PublicKey
 from siger.errors import ConfigError
 from siger.policy.identity import Identity
 from tests.auth.signing import NOW, SECRET, compact, own_claims, pem, private_key, segment, sign

@@ -21,7 +21,8 @@ from siger.auth.passwords import Cost
 from siger.auth.records import User, encode
 from siger.auth.revocation import valid_from
 from siger.auth.users import Users
-from siger.config.settings import SeedUser, Settings
+from siger.config.settings.accounts import SeedUser
+from siger.config.settings.gateway import Settings
 from siger.messaging.bucket import Entry
 from siger.messaging.errors import UnavailableError
 from tests.auth.accounts import CHEAP, cheap_hasher

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
 from siger.balancing.service import Service
-from siger.config.settings import HealthCheck, ServiceSettings
+from siger.config.settings.services import HealthCheck, ServiceSettings
 
 ONE = Instance("10.0.0.1", 80)
 TWO = Instance("10.0.0.2", 80)

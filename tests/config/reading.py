@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from siger.config.load import ConfigErrors, load
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 
 __all__ = ["errors_of", "loaded", "rows"]
 

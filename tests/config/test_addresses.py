@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.addresses import host_name, instance_host, split
 from siger.config.section import InvalidError
-from siger.config.settings import Address, Listen
+from siger.config.settings.addresses import Address, Listen
 from tests.config.reading import errors_of, loaded
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Address, Cors, Listen
+from siger.config.settings.addresses import Address, Listen
+from siger.config.settings.admission import Cors
 from tests.config.reading import errors_of, loaded
 
 OLD = """\

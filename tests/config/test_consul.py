@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Address
+from siger.config.settings.addresses import Address
 from tests.config.reading import errors_of, loaded
 
 

@@ -14,26 +14,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.default import default_text, write_default
 from siger.config.load import ConfigErrors, load
-from siger.config.settings import (
-    Address,
-    CertificateFiles,
-    ConsulSettings,
-    Cors,
-    HealthCheck,
-    IssuerSettings,
-    JobQuotas,
-    JobsSettings,
-    JwtKey,
-    Limits,
-    NatsSettings,
-    PublicKey,
-    RateLimit,
-    SeedUser,
-    ServiceSettings,
-    Settings,
-    TLSSettings,
-    UpstreamTLSSettings,
-)
+from siger.config.settings.accounts import IssuerSettings, JwtKey, PublicKey, SeedUser
+from siger.config.settings.addresses import Address
+from siger.config.settings.admission import Cors, RateLimit
+from siger.config.settings.consul import ConsulSettings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.jobs import JobQuotas, JobsSettings
+from siger.config.settings.limits import Limits
+from siger.config.settings.nats import NatsSettings
+from siger.config.settings.services import HealthCheck, ServiceSettings
+from siger.config.settings.tls import CertificateFiles, TLSSettings, UpstreamTLSSettings
 from tests.config.public_key_texts import EC_KEY
 from tests.tls.certificates import Authority
 

@@ -9,7 +9,7 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.effective import REDACTED, effective
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from tests.config.public_key_texts import EC_KEY
 from tests.config.reading import loaded
 

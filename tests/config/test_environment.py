@@ -9,7 +9,10 @@ from fractions import Fraction
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Address, InstanceSettings, JwtKey, Listen, RateLimit
+from siger.config.settings.accounts import JwtKey
+from siger.config.settings.addresses import Address, Listen
+from siger.config.settings.admission import RateLimit
+from siger.config.settings.services import InstanceSettings
 from tests.config.reading import errors_of, loaded
 
 

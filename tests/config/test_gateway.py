@@ -10,7 +10,12 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import ConsulSettings, Cors, JwtKey, Limits, NatsSettings, RateLimit, Settings
+from siger.config.settings.accounts import JwtKey
+from siger.config.settings.admission import Cors, RateLimit
+from siger.config.settings.consul import ConsulSettings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.limits import Limits
+from siger.config.settings.nats import NatsSettings
 from tests.config.reading import errors_of, loaded
 
 LONG = "0123456789abcdef0123456789abcdef"

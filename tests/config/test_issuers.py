@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import IssuerSettings
+from siger.config.settings.accounts import IssuerSettings
 from tests.config.public_key_texts import EC_KEY
 from tests.config.reading import errors_of, loaded
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JobQuotas, JobsSettings
+from siger.config.settings.jobs import JobQuotas, JobsSettings
 from tests.config.reading import errors_of, loaded
 
 

@@ -15,16 +15,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.load import MAX_BYTES, ConfigErrors, load
-from siger.config.settings import (
-    Cors,
-    IssuerSettings,
-    JwtKey,
-    NatsSettings,
-    PublicKey,
-    RateLimit,
-    SeedUser,
-    Settings,
-)
+from siger.config.settings.accounts import IssuerSettings, JwtKey, PublicKey, SeedUser
+from siger.config.settings.admission import Cors, RateLimit
+from siger.config.settings.gateway import Settings
+from siger.config.settings.nats import NatsSettings
 from tests.config.reading import errors_of, loaded, rows
 
 MISTAKES = [

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 from tests.config.reading import errors_of, loaded
 
 

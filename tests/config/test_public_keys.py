@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP521R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import PublicKey
+from siger.config.settings.accounts import PublicKey
 from tests.config.public_key_texts import EC384_KEY, EC_KEY, ED_KEY, RSA_KEY, SHORT_RSA_KEY
 from tests.config.reading import errors_of, loaded
 

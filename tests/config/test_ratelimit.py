@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import RateLimit, RateLimits
+from siger.config.settings.admission import RateLimit, RateLimits
 from tests.config.reading import errors_of, loaded
 
 

@@ -8,7 +8,9 @@ from fractions import Fraction
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Cors, RateLimit, RouteSettings, Timeouts
+from siger.config.settings.admission import Cors, RateLimit
+from siger.config.settings.routes import RouteSettings
+from siger.config.settings.services import Timeouts
 from tests.config.reading import errors_of, loaded
 
 SERVICES = "services: {echo: {timeouts: {idle: 7}}, other: {}}\n"

@@ -11,7 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.nodes import ConfigErrors
 from siger.config.secret import kept_secret, secrets_of
-from siger.config.settings import ConsulSettings, JwtKey, NatsSettings, SeedUser, Settings
+from siger.config.settings.accounts import JwtKey, SeedUser
+from siger.config.settings.consul import ConsulSettings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.nats import NatsSettings
 
 
 class KeptSecretTests(SynchronousTestCase):

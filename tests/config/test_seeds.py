@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import SeedUser
+from siger.config.settings.accounts import SeedUser
 from tests.config.reading import errors_of, loaded
 
 HEAD = "port: '127.0.0.1:8080'\nnats_address: embedded\n"

@@ -8,7 +8,8 @@ from fractions import Fraction
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Cors, InstanceSettings, RateLimit, ServiceSettings, Timeouts
+from siger.config.settings.admission import Cors, RateLimit
+from siger.config.settings.services import InstanceSettings, ServiceSettings, Timeouts
 from tests.config.reading import errors_of, loaded
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JwtKey
+from siger.config.settings.accounts import JwtKey
 from tests.config.reading import errors_of, loaded
 
 A = "0123456789abcdef-0123456789abcdef"

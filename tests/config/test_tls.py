@@ -14,7 +14,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.certificates import CertificateError, read_authorities, read_pair
 from siger.config.effective import effective
-from siger.config.settings import CertificateFiles, Listen, TLSSettings, UpstreamTLSSettings
+from siger.config.settings.addresses import Listen
+from siger.config.settings.tls import CertificateFiles, TLSSettings, UpstreamTLSSettings
 from tests.config.reading import errors_of, loaded
 from tests.tls.certificates import Authority, Issued, private_pem
 

@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.instances import Instance
 from siger.balancing.service import Service
-from siger.config.settings import ConsulSettings, ServiceSettings
+from siger.config.settings.consul import ConsulSettings
+from siger.config.settings.services import ServiceSettings
 from siger.discovery.catalogue import Catalogue
 from siger.discovery.client import ConsulClient
 from siger.discovery.consul import ConsulDiscovery

@@ -10,7 +10,7 @@ from consul.exceptions import ConsulException
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Instance
-from siger.config.settings import ConsulSettings
+from siger.config.settings.consul import ConsulSettings
 from siger.discovery.answers import exposed_names, passing_instances
 
 CATALOG = {"consul": [], "api-gateway": ["siger.expose"], "web": ["siger.expose", "v1"], "jobs": [], "odd": None}

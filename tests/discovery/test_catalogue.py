@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.instances import Instance
 from siger.balancing.service import Service
-from siger.config.settings import ServiceSettings
+from siger.config.settings.services import ServiceSettings
 from siger.discovery.catalogue import Catalogue, EndpointStatus, ServiceStatus, is_service_name
 
 ONE = Instance("10.0.0.1", 80)

@@ -13,7 +13,9 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from siger.config.settings import Address, ConsulSettings, Settings
+from siger.config.settings.addresses import Address
+from siger.config.settings.consul import ConsulSettings
+from siger.config.settings.gateway import Settings
 from siger.discovery.client import ConsulClient, NoLeader, connect
 from tests.discovery.memory import MemoryConsul
 

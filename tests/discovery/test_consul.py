@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from siger.config.settings import ConsulSettings
+from siger.config.settings.consul import ConsulSettings
 from siger.discovery.client import ConsulClient
 from siger.discovery.consul import LONG_QUERIES, SHORT_QUERIES, ConsulDiscovery
 from tests.discovery import contract

@@ -12,7 +12,9 @@ from twisted.internet.error import DNSLookupError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from siger.config.settings import Address, ConsulSettings, Listen, Settings
+from siger.config.settings.addresses import Address, Listen
+from siger.config.settings.consul import ConsulSettings
+from siger.config.settings.gateway import Settings
 from siger.discovery.registration import Registration, Self, find_self
 from tests.discovery import contract
 from tests.discovery.test_consul import MemoryWorld

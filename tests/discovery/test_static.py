@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.instances import Instance
 from siger.balancing.service import Service
-from siger.config.settings import InstanceSettings, ServiceSettings, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.services import InstanceSettings, ServiceSettings
 from siger.discovery.catalogue import Catalogue
 from siger.discovery.static import publish_static
 

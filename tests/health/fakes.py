@@ -11,7 +11,7 @@ from siger.http.response import ResponseHead
 
 if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
-    from siger.config.settings import ServiceSettings
+    from siger.config.settings.services import ServiceSettings
     from siger.errors import Reason
     from siger.health.check import Streams
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger import __version__
 from siger.balancing.instances import Endpoint, Instance
-from siger.config.settings import HealthCheck, ServiceSettings
+from siger.config.settings.services import HealthCheck, ServiceSettings
 from siger.errors import Reason
 from siger.grpc.health import LONGEST_ANSWER, Finding
 from siger.health.check import Check, Question

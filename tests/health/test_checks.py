@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.instances import Endpoint, Instance
 from siger.balancing.service import Service
-from siger.config.settings import HealthCheck, InstanceSettings, ServiceSettings, Settings
+from siger.config.settings.gateway import Settings
+from siger.config.settings.services import HealthCheck, InstanceSettings, ServiceSettings
 from siger.discovery.catalogue import Catalogue
 from siger.errors import Reason
 from siger.gateway import Gateway

@@ -11,7 +11,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
-from siger.config.settings import HealthCheck, ServiceSettings, Timeouts, UpstreamTLSSettings
+from siger.config.settings.services import HealthCheck, ServiceSettings, Timeouts
+from siger.config.settings.tls import UpstreamTLSSettings
 from siger.errors import Reason
 from siger.grpc.health import Finding
 from siger.health.probe import Probe

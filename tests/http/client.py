@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.server import ServerFactory

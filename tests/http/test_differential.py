@@ -17,7 +17,8 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Limits, Timeouts
+from siger.config.settings.limits import Limits
+from siger.config.settings.services import Timeouts
 from siger.errors import Reason
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import Deadlines

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.faults import first_fault
 from siger.http.request import RequestParser

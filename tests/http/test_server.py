@@ -22,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.h2.constants import PREFACE

@@ -26,7 +26,7 @@ from attrs import Factory, frozen
 
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import Minter
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
 from tests.integration.grpc_plan import SERVICE, Plan
 from tests.integration.grpc_server import CONTROL

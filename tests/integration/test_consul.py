@@ -12,7 +12,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from siger.config.settings import Address, ConsulSettings, Settings
+from siger.config.settings.addresses import Address
+from siger.config.settings.consul import ConsulSettings
+from siger.config.settings.gateway import Settings
 from siger.discovery.client import ConsulClient, connect
 from tests.discovery import contract
 from tests.integration.consul_agent import ConsulAgent

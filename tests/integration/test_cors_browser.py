@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import Minter
-from siger.config.settings import Settings
+from siger.config.settings.gateway import Settings
 from tests.integration.browser import Browser, Fetched, Page
 from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
 from tests.integration.web_site import Hit, WebSite

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import CertificateFiles
+from siger.config.settings.tls import CertificateFiles
 from tests.integration import grpc_world
 from tests.integration.browser import Browser, Page
 from tests.integration.gateway_process import GatewayProcess

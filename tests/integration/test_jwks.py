@@ -26,7 +26,7 @@ from siger.auth.fetching import MAX_CONTENT, make_agent
 from siger.auth.issuers import Issuer
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import Verifier
-from siger.config.settings import IssuerSettings
+from siger.config.settings.accounts import IssuerSettings
 from siger.errors import Reason
 from siger.policy.identity import Identity, IdentityCache
 from tests.auth.signing import SECRET, jwk, private_key, sign

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 from siger.messaging.bucket import Entry, Mirror
 from siger.messaging.connection import NatsConnection
 from siger.messaging.dialling import Dialler, loop_of

@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import CertificateFiles
+from siger.config.settings.tls import CertificateFiles
 from tests.integration.curl import Reply, curl, program
 from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
 from tests.integration.loop_thread import run_in_loop

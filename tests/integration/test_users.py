@@ -15,7 +15,8 @@ from twisted.trial.unittest import TestCase
 from siger.auth.errors import BadCredentialsError, NameTakenError
 from siger.auth.passwords import Hasher
 from siger.auth.users import User, Users
-from siger.config.settings import NatsSettings, SeedUser
+from siger.config.settings.accounts import SeedUser
+from siger.config.settings.nats import NatsSettings
 from siger.messaging.connection import NatsConnection
 from siger.messaging.errors import UnavailableError
 from tests.auth.accounts import CHEAP

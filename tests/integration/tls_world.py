@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from siger.config.settings import CertificateFiles
+from siger.config.settings.tls import CertificateFiles
 from tests.integration.curl import Reply, curl, program
 from tests.integration.gateway_process import free_port
 from tests.integration.recording_backend import Connection, RecordingBackend

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JobQuotas, JobsSettings
+from siger.config.settings.jobs import JobQuotas, JobsSettings
 from siger.errors import Reason
 from siger.http.local_errors import answer_errors
 from siger.http.request import RequestParser

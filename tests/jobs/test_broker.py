@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.jobs.broker import Broker
 from siger.jobs.errors import ConflictError, FullError
 from siger.jobs.events import Event

@@ -8,7 +8,7 @@ from twisted.internet.defer import fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.jobs.identifiers import JobIds
 from siger.jobs.marks import MOST, TICK, Marks
 from siger.jobs.reconciler import NEVER, SETTLED, Reconciler

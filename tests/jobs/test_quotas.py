@@ -7,7 +7,7 @@ from __future__ import annotations
 import orjson
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JobQuotas
+from siger.config.settings.jobs import JobQuotas
 from siger.errors import Reason
 from siger.jobs.quotas import Quotas
 from siger.jobs.refusals import RefusedError

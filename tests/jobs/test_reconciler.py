@@ -10,7 +10,7 @@ from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JobsSettings
+from siger.config.settings.jobs import JobsSettings
 from siger.jobs.events import Event, replay
 from siger.jobs.marks import Marks
 from siger.jobs.model import Job

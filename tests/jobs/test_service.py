@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import JobQuotas, JobsSettings
+from siger.config.settings.jobs import JobQuotas, JobsSettings
 from siger.errors import Reason
 from siger.jobs.events import Event
 from siger.jobs.marks import Marks

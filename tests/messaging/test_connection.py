@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 from siger.messaging.connection import FIRST, LONGEST, REFUSED, STEADY, NatsConnection, backoff
 from siger.messaging.dialling import DialError, RefusedError
 from siger.messaging.errors import UnavailableError

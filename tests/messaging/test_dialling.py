@@ -12,7 +12,7 @@ from twisted.internet import reactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import NatsSettings
+from siger.config.settings.nats import NatsSettings
 from siger.messaging.dialling import (
     DialError,
     RefusedError,

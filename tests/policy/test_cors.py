@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Cors
+from siger.config.settings.admission import Cors
 from siger.http.request import RequestHead, RequestParser
 from siger.policy.cors import CorsPolicy, is_preflight
 from tests.http.generators import noise, properties

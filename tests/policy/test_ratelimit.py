@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import RateLimit
+from siger.config.settings.admission import RateLimit
 from siger.policy.ratelimit import Limiter
 from tests.http.generators import properties
 

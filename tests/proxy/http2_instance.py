@@ -14,7 +14,7 @@ import h2.config
 import h2.connection
 import h2.events
 
-from siger.config.settings import Timeouts
+from siger.config.settings.services import Timeouts
 from siger.http.h2.constants import FRAME_HEAD, PREFACE
 from siger.http.h2.responses import ResponseReader
 from siger.http.h2.writing import Batch

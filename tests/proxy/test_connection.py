@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Timeouts
+from siger.config.settings.services import Timeouts
 from siger.errors import Reason
 from siger.proxy.connection import UpstreamConnection
 from tests.http.fakes import FakeTransport

@@ -20,7 +20,7 @@ from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Timeouts
+from siger.config.settings.services import Timeouts
 from siger.errors import Reason
 from siger.http.h2.constants import PREFACE
 from siger.http.h2.responses import ResponseReader

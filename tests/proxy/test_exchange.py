@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import ServiceSettings, Timeouts
+from siger.config.settings.services import ServiceSettings, Timeouts
 from siger.errors import Reason
 from siger.http.request import RequestParser
 from siger.proxy.exchange import Exchange

@@ -15,7 +15,7 @@ from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Instance
-from siger.config.settings import Timeouts
+from siger.config.settings.services import Timeouts
 from siger.errors import Reason
 from siger.grpc.status import (
     CANCELLED,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
-from siger.config.settings import ServiceSettings
+from siger.config.settings.services import ServiceSettings
 from siger.grpc.timeouts import parse_timeout
 from siger.http.fields import HeadError
 from siger.http.h2.requests import RequestReader

@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
-from siger.config.settings import ServiceSettings, Timeouts
+from siger.config.settings.services import ServiceSettings, Timeouts
 from siger.errors import Reason
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.response import ResponseParser

@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from siger.balancing.algorithms import make_balancer
 from siger.balancing.instances import Instance
 from siger.balancing.service import Service
-from siger.config.settings import ServiceSettings
+from siger.config.settings.services import ServiceSettings
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.h2.writing import Batch
 from siger.observe.access_log import AccessLog

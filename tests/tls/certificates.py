@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from siger.config.settings import CertificateFiles
+from siger.config.settings.tls import CertificateFiles
 
 __all__ = ["Authority", "Issued", "private_pem"]
 

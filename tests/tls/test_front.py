@@ -13,7 +13,8 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Limits, TLSSettings
+from siger.config.settings.limits import Limits
+from siger.config.settings.tls import TLSSettings
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.server import ServerFactory

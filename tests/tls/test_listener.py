@@ -10,7 +10,9 @@ from types import SimpleNamespace
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Limits, Listen, TLSSettings
+from siger.config.settings.addresses import Listen
+from siger.config.settings.limits import Limits
+from siger.config.settings.tls import TLSSettings
 from siger.http.channel import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.server import ServerFactory

@@ -10,7 +10,7 @@ from ssl import PEM_cert_to_DER_cert, SSLError, TLSVersion
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.certificates import CertificateError
-from siger.config.settings import CertificateFiles, TLSSettings
+from siger.config.settings.tls import CertificateFiles, TLSSettings
 from siger.tls.records import Records
 from siger.tls.store import Certificate, CertificateStore, fingerprint, host_of
 from tests.tls.certificates import Issued

@@ -19,7 +19,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import UpstreamTLSSettings
+from siger.config.settings.tls import UpstreamTLSSettings
 from siger.tls.upstream import HandshakeFailed, UpstreamTLS
 from tests.tls.certificates import Authority, Issued
 from tests.tls.peers import AUTHORITY, Peer, server_context

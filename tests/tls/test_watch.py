@@ -10,7 +10,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from siger.config.settings import CertificateFiles
+from siger.config.settings.tls import CertificateFiles
 from siger.tls.store import Certificate
 from siger.tls.watch import INTERVAL, Watch
 from tests.tls.peers import AUTHORITY

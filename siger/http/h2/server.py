@@ -34,7 +34,7 @@ from siger.http.hpack.encoder import NO_TABLE, LinePacker
 from siger.http.transport import Transport, close, unacknowledged
 
 if TYPE_CHECKING:
-    from siger.config.settings import Limits
+    from siger.config.settings.limits import Limits
     from siger.http.channel import ChannelContext
     from siger.http.request import RequestHead
 

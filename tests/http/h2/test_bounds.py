@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.h2.constants import (
     CANCEL,

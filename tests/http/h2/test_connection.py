@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.http.h2.constants import (
     ACK,
     COMPRESSION_ERROR,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.config.settings import Limits
+from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.h2.constants import (
     CANCEL,
