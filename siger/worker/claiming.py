@@ -28,37 +28,15 @@ from siger.jobs.members import BrokenError
 from siger.jobs.model import Job
 from siger.jobs.times import timestamp
 from siger.messaging.errors import UnavailableError
+from siger.worker.delivery import Delivery
 from siger.worker.store import Entry, Store
 
-__all__ = ["FENCE", "LOST", "Claim", "Claimer", "Delivery", "Elsewhere", "Ended"]
+__all__ = ["LOST", "Claim", "Claimer", "Elsewhere", "Ended"]
 
 log = logging.getLogger("siger.worker")
 
-FENCE: Final = 2 / 3
-"""
-The part of a lease after which a worker stops what it runs, if it could not prolong it.
-"""
 LOST: Final = "worker lost"
 _PAUSE: Final = 0.25
-
-
-@frozen
-class Delivery:
-    """
-    A message from the queue.
-
-    @ivar reply: where to say what becomes of it.
-    @ivar sequence: of the message in its stream: two messages may be about the same job.
-    @ivar again: whether it has been delivered before.
-    @ivar job: the job as it was submitted.
-    @ivar content: what the message says.
-    """
-
-    reply: str
-    sequence: int
-    again: bool
-    job: Job
-    content: bytes
 
 
 @frozen

@@ -6,34 +6,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
-import random
 import secrets
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from nats.aio.msg import Msg
-
-from siger.jobs import streams
-from siger.jobs.members import BrokenError
-from siger.jobs.model import LANES, Job
-from siger.jobs.submission import read_message
-from siger.messaging.errors import UnavailableError
-from siger.worker.claiming import FENCE, Delivery
 from siger.worker.connection import Connection, Servers
 from siger.worker.context import Handler
-from siger.worker.gpus import Gpus, Misfits
-from siger.worker.lanes import Rounds
-from siger.worker.rate import Rate
+from siger.worker.dispatch import Dispatcher
+from siger.worker.gpus import Gpus
+from siger.worker.handlers import Handlers
+from siger.worker.others import Others
+from siger.worker.pulse import Pulse
+from siger.worker.queues import Queues
 from siger.worker.running import Run, Terms
-from siger.worker.store import Store, is_cancellation
-from siger.worker.taking import Puller
+from siger.worker.store import Store
 
 __all__ = ["Worker"]
 
@@ -41,14 +32,6 @@ log = logging.getLogger("siger.worker")
 
 H = TypeVar("H", bound=Handler)
 
-#: Seconds before something is tried again that did not work.
-_PAUSE: Final = 1.0
-#: Seconds after which it is looked again whether the queue is as it should be, and has the same lease.
-_CHECK: Final = 60.0
-#: Seconds between two looks at the clock, at most.
-_PULSE: Final = 0.25
-#: How many jobs a second can be looked at that do not fit.
-_UNFIT_PER_SECOND: Final = 20
 #: Seconds for the last words when a worker goes away.
 _LAST_WORDS: Final = 3.0
 
@@ -73,7 +56,6 @@ class Worker:
     What computes belongs into a thread (C{asyncio.to_thread}) or another process.
 
     @ivar name: what it calls itself, for those who look at jobs.
-    @ivar running: what it runs, by the name of the job.
     """
 
     def __init__(
@@ -108,60 +90,42 @@ class Worker:
         @param credentials: the path of a credentials file.
         """
         self.name = name or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-        self._instance = secrets.token_hex(8)
         self.types = list(dict.fromkeys(types))
         if not self.types:
             raise ValueError("no types of jobs to take")
-        self.running: dict[str, Run] = {}
-        self._handlers: dict[str, Handler] = {}
-        self._default: Handler | None = None
-        if isinstance(handlers, Mapping):
-            self._handlers.update(handlers)
-        else:
-            self._default = handlers
-        self._gpus = Gpus(gpus, gpu_type)
-        self._slots = concurrency or max(1, gpus)
-        self._lease = self._agreed = lease
+        self._handlers = Handlers(handlers)
         self._grace = grace
         self._drain = drain
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
         options = {"user": user, "password": password, "token": token, "user_credentials": credentials}
         given = {name: value for name, value in options.items() if value}
         servers = [servers] if isinstance(servers, str) else servers
         self._connection = Connection(servers, given, f"siger worker {self.name}")
         self._connection.on_up.append(self._connected)
-        self._store = Store(self._connection)
-        self._pullers = {
-            (type_, lane): Puller(self._connection, type_, lane, self._arrived, self._wake)
-            for type_ in self.types
-            for lane in LANES
-        }
-        self._rounds = Rounds(self.types)
-        self._prepared = self._prepared_at = -1.0
-        self._pulse = 0.0
-        self._misfits = Misfits()
-        self._unfit = Rate(_UNFIT_PER_SECOND, _now)
-        self._hold_until = 0.0
-        self._stopping = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._changed = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._pulse = Pulse(lease)
+        store = Store(self._connection)
+        terms = Terms(self.name, secrets.token_hex(8), lease, grace)
+        others = Others(self._connection, terms.instance, self._pulse)
+        slots = concurrency or max(1, gpus)
+        self._jobs = Dispatcher(store, self._handlers, Gpus(gpus, gpu_type), slots, terms, self._pulse, others)
+        self._queues = Queues(self._connection, store, self.types, self._pulse, self._jobs)
 
     def __repr__(self) -> str:
-        return f"<Worker {self.name} {len(self.running)}/{self._slots}>"
+        return f"<Worker {self.name} {len(self.running)}/{self._jobs.slots}>"
+
+    @property
+    def running(self) -> dict[str, Run]:
+        """
+        What it runs, by the name of the job.
+        """
+        return self._jobs.running
 
     def handler(self, *types: str) -> Callable[[H], H]:
         """
         Decorate the handler of some types, or of all that have none of their own.
         """
-
-        def register(handle: H) -> H:
-            for type_ in types:
-                self._handlers[type_] = handle
-            if not types:
-                self._default = handle
-            return handle
-
-        return register
+        return self._handlers.register(types)
 
     # Its life
 
@@ -171,11 +135,11 @@ class Worker:
 
         @param signals: whether to stop on SIGTERM and SIGINT, and at once on a second one.
         """
-        missing = [type_ for type_ in self.types if type_ not in self._handlers and self._default is None]
+        missing = [type_ for type_ in self.types if self._handlers.find(type_) is None]
         if missing:
             raise ValueError(f"no handler for {', '.join(missing)}")
-        self._pulse = _now()
-        background = [asyncio.create_task(work) for work in (self._connection.keep(), self._beat(), self._take())]
+        works = (self._connection.keep(), self._pulse.beat(), self._queues.take())
+        background = [asyncio.create_task(work) for work in works]
         with _signals(self._signalled) if signals else contextlib.nullcontext():
             log.info("worker %s takes %s", self.name, ", ".join(self.types))
             try:
@@ -183,7 +147,7 @@ class Worker:
                 background[2].cancel()
                 await self._leave()
             finally:
-                await _end([*background[1:], *self._tasks])
+                await _end([*background[1:], *self._jobs.tasks])
                 await _end(background[:1])
 
     async def _until_stopped(self, background: list[asyncio.Task[None]]) -> None:
@@ -200,6 +164,7 @@ class Worker:
 
         @param hurry: hand them back at once.
         """
+        self._jobs.close()
         self._stopping.set()
         if hurry:
             self._hurry.set()
@@ -212,245 +177,18 @@ class Worker:
         """
         Finish what runs, or hand it back.
         """
-        await asyncio.gather(*(puller.stop() for puller in self._pullers.values()))
-        await self._runs_end(self._drain, self._hurry)
-        for run in list(self.running.values()):
-            run.hand_back(self._hurry.is_set())
-        await self._runs_end(self._grace, self._hurry)
-        for run in list(self.running.values()):
-            run.hand_back(hurry=True)
-        await self._runs_end(_LAST_WORDS, asyncio.Event())
-
-    async def _runs_end(self, timeout: float, unless: asyncio.Event) -> None:
-        """
-        Wait until all jobs have ended, or for so long.
-        """
-        waiting = asyncio.create_task(unless.wait())
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                while self._tasks and not unless.is_set():
-                    await asyncio.wait({waiting, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-
-    async def _beat(self) -> None:
-        """
-        Notice it when the loop did not go on for long: then nobody knows how old a message is that arrives.
-        """
-        while True:
-            self._pulse = _now()
-            await asyncio.sleep(min(_PULSE, self._agreed / 20))
-
-    # The connection
+        await self._queues.stop()
+        await self._jobs.settle(self._drain, self._hurry)
+        self._jobs.hand_back(self._hurry.is_set())
+        await self._jobs.settle(self._grace, self._hurry)
+        self._jobs.hand_back(hurry=True)
+        await self._jobs.settle(_LAST_WORDS, asyncio.Event())
 
     async def _connected(self) -> None:
-        await self._connection.subscribe("jobs.control.*", self._ordered)
-        for puller in self._pullers.values():
-            await puller.connect()
-        for run in self.running.values():
-            self._start(run.check_orders())
-        self._wake()
-
-    async def _ordered(self, message: Msg) -> None:
-        run = self.running.get(streams.job_of(message.subject))
-        if run is not None and is_cancellation(message.data):
-            log.info("job %s is to be cancelled", run.job.job_id)
-            run.cancel()
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    # Taking jobs
-
-    @property
-    def _room(self) -> bool:
-        return len(self.running) < self._slots and not self._gpus.exhausted and not self._stopping.is_set()
-
-    def _wake(self) -> None:
-        self._changed.set()
-
-    async def _take(self) -> None:
-        while True:
-            try:
-                await self._connection.wait()
-                await self._prepare()
-                await self._round()
-            except UnavailableError as error:
-                log.debug("no jobs: %s", error)
-                await asyncio.sleep(_PAUSE)
-
-    async def _prepare(self) -> None:
-        """
-        See for each connection, when it seems necessary, and now and then, that there is something to take from.
-        """
-        broken = [puller for puller in self._pullers.values() if puller.broken]
-        fresh = self._prepared == self._connection.since and _now() - self._prepared_at < _CHECK
-        if fresh and not broken:
-            return
-        if broken:
-            await asyncio.sleep(_PAUSE)
-        since = self._connection.since
-        self._agreed = await self._store.prepare(self.types, self._lease)
-        if self._agreed != self._lease:
-            log.info("the queue's lease is %g s", self._agreed)
-        for puller in broken:
-            puller.broken = False
-        self._prepared, self._prepared_at = since, _now()
-
-    async def _round(self) -> None:
-        self._changed.clear()
-        if not self._room:
-            await self._changed.wait()
-            return
-        await asyncio.sleep(max(0.0, self._hold_until - _now()))
-        for place in self._rounds.next():
-            if not self._room:
-                return
-            puller = self._pullers[place]
-            if not puller.open and await puller.now():
-                return
-        for puller in self._pullers.values():
-            await puller.wait()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_PAUSE if any(p.broken for p in self._pullers.values()) else None):
-                await self._idle()
-
-    async def _idle(self) -> None:
-        """
-        Wait for any answer, or for the longest that one may take.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(40):
-                await self._changed.wait()
-
-    def _arrived(self, message: Msg) -> None:
-        """
-        Decide about a message at once.
-        """
-        if _now() - self._pulse > self._agreed / 3:
-            log.warning("the event loop was blocked for %.1f s; a message is left alone", _now() - self._pulse)
-            return
-        try:
-            delivery = read_delivery(message)
-        except BrokenError as error:
-            self._start(self._refuse(message, str(error)))
-            return
-        running = self.running.get(delivery.job.job_id)
-        if running is not None:
-            self._comes_again(running, delivery)
-        elif not self._room:
-            self._give_back(delivery, 0.0)
-        else:
-            self._consider(delivery)
-
-    def _comes_again(self, running: Run, delivery: Delivery) -> None:
-        """
-        A job that runs here goes on by the last delivery of its message. Another message about it is of no use.
-        """
-        if not running.runs_by(delivery):
-            self._start(self._drop(delivery))
-        elif not running.adopt(delivery):
-            self._give_back(delivery, self._agreed)
-
-    async def _drop(self, delivery: Delivery) -> None:
-        with contextlib.suppress(UnavailableError):
-            await self._store.acknowledge(delivery.reply)
-
-    def _consider(self, delivery: Delivery) -> None:
-        if self._gpus.fits(delivery.job):
-            self._begin(delivery)
-            return
-        if not self._unfit.take():
-            self._hold_until = _now() + _PAUSE
-        self._give_back(delivery, self._misfits.delay(delivery.job.job_id, _now()) * random.uniform(0.5, 1.0))
-
-    def _begin(self, delivery: Delivery) -> None:
-        job = delivery.job
-        handler = self._handlers.get(job.type) or self._default
-        assert handler is not None
-        gpus = self._gpus.take(job)
-        terms = Terms(self.name, self._instance, self._agreed, self._grace)
-        run = Run(self._store, delivery, handler, gpus, terms, self._pulse, self._listen, self._trusted)
-        self.running[job.job_id] = run
-        self._start(self._see_through(run))
-
-    async def _see_through(self, run: Run) -> None:
-        try:
-            await run.go()
-        except Exception:
-            log.exception("job %s: the worker itself has failed", run.job.job_id)
-        finally:
-            del self.running[run.job.job_id]
-            self._gpus.give_back(run.gpus)
-            self._wake()
-
-    def _give_back(self, delivery: Delivery, delay: float) -> None:
-        async def give_back() -> None:
-            with contextlib.suppress(UnavailableError):  # it comes back by itself then, later
-                await self._store.give_back(delivery.reply, delay)
-
-        self._start(give_back())
-
-    async def _refuse(self, message: Msg, why: str) -> None:
-        """
-        Put a message that nobody can read where somebody may look at it.
-        """
-        log.error("a message in %s is no job: %s", message.subject, why)
-        type_, sequence = message.subject.split(".")[2], message.metadata.sequence.stream
-        content = {"reason": f"unreadable: {why}", "attempts": 0, "content": message.data[:65536].decode("latin-1")}
-        with contextlib.suppress(UnavailableError):
-            await self._store.bury(type_, f"unreadable-{sequence}", json.dumps(content).encode())
-            await self._store.acknowledge(message.reply)
-
-    # Others
-
-    async def _listen(self, job_id: str) -> dict[str, Any] | None:
-        """
-        Listen for another worker that runs a job, for as long as one could without an answer from the queue.
-        """
-        heard: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-
-        async def hear(message: Msg) -> None:
-            with contextlib.suppress(ValueError):
-                said = json.loads(message.data)
-                if isinstance(said, dict) and said.get("instance") != self._instance and not heard.done():
-                    heard.set_result(said)
-
-        since = self._connection.since
-        subscription = await self._connection.subscribe(streams.alive_subject(job_id), hear)
-        try:
-            async with asyncio.timeout(self._agreed * FENCE * 1.05):
-                return await heard
-        except TimeoutError:
-            if not self._connection.connected or self._connection.since != since:
-                raise UnavailableError("the connection was lost while listening") from None
-            return None
-        finally:
-            await self._connection.unsubscribe(subscription)
-
-    def _trusted(self) -> bool:
-        return self._connection.connected and _now() - self._connection.since > self._agreed
-
-
-def read_delivery(message: Msg) -> Delivery:
-    """
-    Read a message of the queue.
-
-    @raise BrokenError: it is none that could be run.
-    """
-    metadata = message.metadata
-    job: Job = read_message(message.data)
-    return Delivery(
-        reply=message.reply,
-        sequence=metadata.sequence.stream,
-        again=metadata.num_delivered > 1,
-        job=job,
-        content=bytes(message.data),
-    )
-
-
-_now = time.monotonic  # as the loops of asyncio do
+        await self._connection.subscribe("jobs.control.*", self._jobs.ordered)
+        await self._queues.connect()
+        self._jobs.check_orders()
+        self._queues.wake()
 
 
 async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -460,7 +198,7 @@ async def _end(tasks: Sequence[asyncio.Task[Any]]) -> None:
 
 
 @contextlib.contextmanager
-def _signals(react: Callable[[], None]) -> Any:
+def _signals(react: Callable[[], None]) -> Iterator[None]:
     """
     React to SIGTERM and SIGINT, where that can be: in the main thread.
     """

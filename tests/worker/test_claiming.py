@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.jobs.events import Event
 from siger.jobs.submission import message_bytes
-from siger.worker.claiming import Claim, Claimer, Delivery, Elsewhere, Ended
+from siger.worker.claiming import Claim, Claimer, Elsewhere, Ended
+from siger.worker.delivery import Delivery
 from tests.jobs.making import job, status
 from tests.worker.memory import MemoryStore, run
 

@@ -12,10 +12,11 @@ import orjson
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.jobs.submission import message_bytes
-from siger.worker.claiming import Delivery
 from siger.worker.context import Handler, JobContext
+from siger.worker.delivery import Delivery
 from siger.worker.errors import JobCancelled, JobFailed
-from siger.worker.running import MAX_RESULT, Run, Terms, back_off
+from siger.worker.outcome import MAX_RESULT
+from siger.worker.running import Run, Terms
 from tests.jobs.making import job, status
 from tests.worker.memory import MemoryStore, run
 
@@ -241,9 +242,3 @@ class RunTests(SynchronousTestCase):
         """
         self.see(self.wait, timeout=1)
         self.assertEqual(self.end(), ("failed", "timeout: the job took longer than 1 s"))
-
-    def test_back_off(self) -> None:
-        """
-        It doubles up to a minute.
-        """
-        self.assertEqual([back_off(n) for n in (1, 2, 5, 6, 7, 10_000)], [2.0, 4.0, 32.0, 60.0, 60.0, 60.0])
