@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from siger.config.settings.jobs import JobsSettings
+    from siger.jobs.intake import Receipt
     from siger.jobs.polling import Changes
-    from siger.jobs.service import Jobs, Receipt
+    from siger.jobs.service import Jobs
     from siger.policy.identity import Identity
     from siger.policy.rules import OwnAuth
 

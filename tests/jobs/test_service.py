@@ -15,11 +15,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.config.settings.jobs import JobQuotas, JobsSettings
 from siger.errors import Reason
 from siger.jobs.events import Event
+from siger.jobs.intake import Receipt
 from siger.jobs.marks import Marks
 from siger.jobs.model import Job
 from siger.jobs.query import Query
 from siger.jobs.refusals import RefusedError
-from siger.jobs.service import Jobs, Receipt
+from siger.jobs.service import Jobs
 from siger.jobs.submission import Submission
 from siger.jobs.times import timestamp
 from siger.policy.identity import Identity
