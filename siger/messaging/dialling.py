@@ -12,7 +12,8 @@ import nats.errors
 from twisted.internet.defer import Deferred
 
 from siger.config.settings.nats import NatsSettings
-from siger.messaging.link import Link, Tasks
+from siger.messaging.link import Link
+from siger.messaging.tasks import Tasks
 
 __all__ = ["DialError", "Dialler", "RefusedError", "address_of", "loop_of", "with_credentials_of"]
 

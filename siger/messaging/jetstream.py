@@ -32,7 +32,8 @@ from siger.messaging.errors import (
     UnavailableError,
 )
 from siger.messaging.following import Follower
-from siger.messaging.link import Link, decode
+from siger.messaging.link import Link
+from siger.messaging.messages import decode
 from siger.messaging.pipeline import header
 from siger.messaging.telling import is_deletion
 

@@ -13,24 +13,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
-import struct
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, TypeVar
 
 import nats.errors
-import orjson
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from siger.messaging.client import SingleClient, complaint
 from siger.messaging.errors import NobodyAnswersError, TooLargeError, UnavailableError
+from siger.messaging.messages import decode, header_size
 from siger.messaging.pipeline import Pipeline
+from siger.messaging.tasks import Tasks
 
-__all__ = ["Link", "Tasks"]
+__all__ = ["Link"]
 
 T = TypeVar("T")
 _log = Logger()
@@ -45,61 +44,6 @@ CLOSE_TIMEOUT: Final = 1.0
 LOOK: Final = 0.5
 #: Different complaints of a server that are logged for one connection.
 _COMPLAINTS: Final = 5
-
-
-class Tasks:
-    """
-    Tasks that somebody answers for: each is held until it has ended.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self._running: set[asyncio.Task[Any]] = set()
-
-    def __len__(self) -> int:
-        return len(self._running)
-
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """
-        Start a task.
-        """
-        task = self.loop.create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-
-    def cancel(self) -> None:
-        """
-        Cancel all but the one that asks.
-        """
-        for task in self._running - {_current()}:
-            task.cancel()
-
-    async def wait(self, timeout: float | None = None) -> None:
-        """
-        Wait until those have ended that run now.
-        """
-        others = self._running - {_current()}
-        if others:
-            await asyncio.wait(others, timeout=timeout)
-
-
-class _Client(Client):
-    """
-    nats-py's client, except that where TLS was asked for it does without it never: it sends no credentials then.
-
-    @ivar encrypted: whether TLS was asked for.
-    """
-
-    encrypted = False
-
-    def _connect_command(self) -> bytes:
-        if self.encrypted and not self._server_info.get("tls_required"):
-            raise nats.errors.Error("nats: the server does without TLS")
-        return super()._connect_command()
 
 
 class Link:
@@ -120,7 +64,7 @@ class Link:
         self.address = ""
         self.lost: Deferred[str] = Deferred()
         self.errors = 0
-        self._client = _Client()
+        self._client = SingleClient()
         self.pipeline = Pipeline(self._client)
         self._tasks = tasks
         self._operations = Tasks(tasks.loop)
@@ -144,23 +88,10 @@ class Link:
         @raise Exception: many kinds; the socket is closed then.
         """
         self.address = address
-        self._client.encrypted = url.startswith(("tls://", "wss://"))
         try:
-            await self._client.connect(
-                servers=[url],
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # 0 would mean for ever
-                reconnect_time_wait=0,
-                pending_size=0,
-                error_cb=self._complained,
-                closed_cb=self._client_closed,
-                **options,
-            )
-            if not self._client.is_connected:  # it also returns when the server's first answer was neither yes nor no
-                raise nats.errors.Error("nats: no answer to CONNECT")
-            self._mind_tasks()
+            await self._client.connect_once(url, options, self._complained, self._client_closed)
             await self.pipeline.open()
-        except nats.errors.NoServersError as error:  # what happened was said to error_cb
+        except nats.errors.NoServersError as error:  # what happened was said to _complained
             await self._dispose()
             raise ConnectionError(self._reason or "cannot be reached") from error
         except BaseException:
@@ -168,13 +99,6 @@ class Link:
             raise
         self._stands = True
         self._tasks.start(self._attend())
-
-    def _mind_tasks(self) -> None:
-        # The client's tasks may fail while it closes, and it never asks them: asyncio complains of them long after.
-        client = self._client
-        for task in (client._reading_task, client._ping_interval_task, client._flusher_task):
-            if task is not None:
-                task.add_done_callback(_ask)
 
     async def _attend(self) -> None:
         while self._client.is_connected and not self._closed.is_set():
@@ -184,7 +108,7 @@ class Link:
             return
         self._end()
         if not self.lost.called:
-            self.lost.callback(self._reason or _text(self._client.last_error) or "the server closed the connection")
+            self.lost.callback(self._reason or complaint(self._client.last_error) or "the server closed the connection")
         await self._dispose()
 
     def _end(self) -> None:
@@ -220,13 +144,12 @@ class Link:
         """
         See that nothing is left: no socket, no task, and no bytes that would still be sent.
         """
-        _abort(self._client)
-        if self._client._flush_queue is not None:  # else it was never told to connect
+        self._client.abort()
+        if self._client.begun:
             closing = self._tasks.start(self._client.close())
             await asyncio.wait({closing}, timeout=CLOSE_TIMEOUT)
             closing.cancel()
-        for subscription in list(self._client._subs.values()):
-            subscription._stop_processing()  # which nats-py leaves out when closing fails
+        self._client.end_subscriptions()
         self.pipeline.close("the connection is closed")
         self._closed.set()
         await asyncio.sleep(0)
@@ -238,7 +161,7 @@ class Link:
 
     async def _complained(self, error: Exception) -> None:
         self.errors += 1
-        text = _text(error)
+        text = complaint(error)
         if isinstance(error, nats.errors.UnexpectedEOF | OSError):
             self._reason = text
         elif self._stands and text not in self._complaints and len(self._complaints) < _COMPLAINTS:
@@ -295,7 +218,7 @@ class Link:
         @raise TooLargeError: when the server would not take it.
         """
         # The server counts the headers, too, and ends the connection over a byte too many.
-        size = len(payload) + _size(headers)
+        size = len(payload) + header_size(headers)
         if size > self.max_payload:
             raise TooLargeError(f"{size} bytes are too many for the server")
         try:
@@ -350,57 +273,3 @@ class Link:
         A subject that nobody else uses.
         """
         return self._client.new_inbox()
-
-
-def _current() -> asyncio.Task[Any] | None:
-    try:
-        return asyncio.current_task()
-    except RuntimeError:  # the loop does not run yet, or no longer
-        return None
-
-
-def _size(headers: Mapping[str, str] | None) -> int:
-    if headers is None:
-        return 0
-    return len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {value}\r\n".encode()) for name, value in headers.items())
-
-
-def decode(message: Msg) -> dict[str, Any]:
-    """
-    Read an answer in JSON.
-
-    @raise UnavailableError: when it is none.
-    """
-    try:
-        answer = orjson.loads(message.data)
-    except ValueError as error:
-        raise UnavailableError("an answer that is not JSON") from error
-    if not isinstance(answer, dict):
-        raise UnavailableError("an answer that is not an object")
-    return answer
-
-
-def _text(error: Exception | None) -> str:
-    """
-    What nats-py says about an error, without the flourish.
-    """
-    return "" if error is None else str(error).removeprefix("nats: ").strip("'") or type(error).__name__
-
-
-def _abort(client: Client) -> None:
-    """
-    Close a client's socket at once, and have the kernel forget what it has not sent yet: nothing may arrive after its
-    sender was told that it failed. nats-py has no public way to do that.
-    """
-    writer = getattr(client._transport, "_io_writer", None)
-    if writer is None:
-        return
-    with contextlib.suppress(Exception):  # it may be closed already, in several ways
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    with contextlib.suppress(Exception):
-        writer.transport.abort()
-
-
-def _ask(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()
