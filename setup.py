@@ -69,6 +69,7 @@ HOT = [
     "siger/http/writer.py",
     "siger/observe/lines.py",
     "siger/observe/observer.py",
+    "siger/observe/stats.py",
     "siger/policy/cors.py",
     "siger/policy/forwarded.py",
     "siger/policy/identity.py",

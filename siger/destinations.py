@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from siger.balancing.service import Service
     from siger.config.settings.admission import Auth
     from siger.config.settings.services import ServiceSettings
-    from siger.observe.observer import GrpcStats, Observer, RouteStats
+    from siger.observe.observer import Observer
+    from siger.observe.stats import GrpcStats, RouteStats
     from siger.policy.rules import OwnAuth, RuleBook, Rules
 
 __all__ = ["Destination", "Destinations"]

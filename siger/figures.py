@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from siger.balancing.service import Service
     from siger.discovery.catalogue import Catalogue
     from siger.http.server import ServerFactory
-    from siger.observe.observer import Observer, ServiceStats
+    from siger.observe.observer import Observer
+    from siger.observe.stats import ServiceStats
     from siger.policy.rules import RuleBook
     from siger.vitals import Vitals
 

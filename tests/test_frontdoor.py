@@ -24,7 +24,7 @@ from siger.errors import Reason
 from siger.frontdoor import FrontDoor
 from siger.http.request import RequestHead, RequestParser
 from siger.http.stream import Exchange, Stream
-from siger.observe.observer import OTHER_METHOD
+from siger.observe.stats import OTHER_METHOD
 from siger.policy.forwarded import Forwarding
 from siger.policy.identity import Identity
 from siger.policy.rules import OwnAuth, RuleBook

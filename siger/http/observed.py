@@ -16,7 +16,8 @@ from siger.grpc.status import status_of_reason
 if TYPE_CHECKING:
     from siger.http.request import RequestHead
     from siger.http.stream import Stream
-    from siger.observe.observer import Observer, RouteStats
+    from siger.observe.observer import Observer
+    from siger.observe.stats import RouteStats
     from siger.policy.identity import Identity
 
 __all__ = ["ObservedStream"]

@@ -12,9 +12,10 @@ import re
 import time
 from collections.abc import Iterable
 from math import floor, inf
+from typing import Final
 
 from siger.errors import Reason
-from siger.observe.observer import RouteStats, ServiceStats
+from siger.observe.stats import RouteStats, ServiceStats
 
 __all__ = ["FIELD_LIMIT", "Entry", "escape", "format_entries"]
 
@@ -43,12 +44,14 @@ Entry = tuple[
 ]
 """What L{siger.observe.observer.Observer.finish} was told, in its order, up to the gRPC status."""
 
-_CLEAN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
-_THOUSANDTHS = [b"%03d" % number for number in range(1000)]
-_SMALL = [b"%d" % number for number in range(1000)]
-_KNOWN_METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-_REASONS = {reason: b',"reason":"%b"}\n' % reason.code.encode("ascii") for reason in Reason}
-_PROTOCOLS = {
+Pieces = tuple[bytes, ...]
+
+_CLEAN: Final = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
+_THOUSANDTHS: Final = [b"%03d" % number for number in range(1000)]
+_SMALL: Final = [b"%d" % number for number in range(1000)]
+_KNOWN_METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
+_REASONS: Final = {reason: b',"reason":"%b"}\n' % reason.code.encode("ascii") for reason in Reason}
+_PROTOCOLS: Final = {
     10: b'","protocol":"HTTP/1.0","route":',
     11: b'","protocol":"HTTP/1.1","route":',
     20: b'","protocol":"HTTP/2","route":',
@@ -83,6 +86,91 @@ def _milliseconds(seconds: float) -> bytes:
     return _number(microseconds // 1000) + b"." + _THOUSANDTHS[microseconds % 1000]
 
 
+class _Opening:
+    """
+    How lines begin: with the time of day, whose second is rendered once for all lines that it has.
+
+    @ivar text: up to the dot before the thousandths.
+    """
+
+    __slots__ = ("_offset", "_second", "text")
+
+    def __init__(self, offset: float) -> None:
+        self.text: bytes = b""
+        self._offset: float = offset
+        self._second: float = -inf  # when the second of the last line began, by the monotonic clock
+
+    def thousandths(self, now: float) -> bytes:
+        """
+        Those of a moment, whose second C{text} shows from then on.
+        """
+        into_second = now - self._second
+        if not 0.0 <= into_second < 1.0:
+            into_second = self._begin(now)
+        return _THOUSANDTHS[int(into_second * 1000.0)]
+
+    def _begin(self, now: float) -> float:
+        whole = floor(now + self._offset)
+        self.text = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(whole)).encode("ascii")
+        self._second = whole - self._offset
+        return min(max(now - self._second, 0.0), 0.999)
+
+
+def _client(request_id: bytes, client: bytes, user: bytes) -> Pieces:
+    """
+    Who asked.
+    """
+    return (
+        b'Z","request_id":"',
+        request_id,
+        b'","client":"',
+        client,
+        b'","user":"%b","method":"' % user if user else b'","user":null,"method":"',
+    )
+
+
+def _request(method: bytes, version: int, route: RouteStats, path: bytes) -> Pieces:
+    """
+    What for.
+    """
+    if len(path) > FIELD_LIMIT or path.translate(None, _CLEAN):
+        path = escape(path)
+    if method not in _KNOWN_METHODS:
+        method = escape(method)
+    return (method, _PROTOCOLS[version], route.fragment, b',"path":"', path, b'","status":')
+
+
+def _response(status: int, bytes_in: int, bytes_out: int, start: float, first_byte: float, now: float) -> Pieces:
+    """
+    What came of it.
+    """
+    return (
+        _number(status),
+        b',"bytes_in":',
+        _number(bytes_in),
+        b',"bytes_out":',
+        _number(bytes_out),
+        b',"duration_ms":',
+        _milliseconds(now - start),
+        b',"ttfb_ms":',
+        _milliseconds(first_byte - start) if first_byte else b"null",
+    )
+
+
+def _origin(service: ServiceStats | None, instance: bytes, attempts: int, grpc: int, reason: Reason | None) -> Pieces:
+    """
+    Who answered, and why if it was the gateway.
+    """
+    return (
+        b',"service":',
+        b"null" if service is None else service.fragment,
+        b',"instance":"%b","attempts":' % instance if instance else b',"instance":null,"attempts":',
+        _number(attempts),
+        b',"grpc_status":%d' % grpc if grpc >= 0 else b"",
+        b',"reason":null}\n' if reason is None else _REASONS[reason],
+    )
+
+
 def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
     """
     Render entries as lines.
@@ -93,8 +181,7 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
     """
     # Many small pieces joined once cost half of one format a line.
     pieces: list[bytes] = []
-    second = -inf  # when the second of the last line began, by the monotonic clock
-    opening = b""
+    opening = _Opening(offset)
     for (
         route,
         method,
@@ -115,45 +202,10 @@ def format_entries(entries: Iterable[Entry], offset: float) -> bytes:
         version,
         grpc,
     ) in entries:
-        into_second = now - second
-        if not 0.0 <= into_second < 1.0:
-            whole = floor(now + offset)
-            opening = time.strftime('{"time":"%Y-%m-%dT%H:%M:%S.', time.gmtime(whole)).encode("ascii")
-            second = whole - offset
-            into_second = min(max(now - second, 0.0), 0.999)
-        if len(path) > FIELD_LIMIT or path.translate(None, _CLEAN):
-            path = escape(path)
-        if method not in _KNOWN_METHODS:
-            method = escape(method)
-        pieces += (
-            opening,
-            _THOUSANDTHS[int(into_second * 1000.0)],
-            b'Z","request_id":"',
-            request_id,
-            b'","client":"',
-            client,
-            b'","user":"%b' % user if user else b'","user":null',
-            b'","method":"' if user else b',"method":"',
-            method,
-            _PROTOCOLS[version],
-            route.fragment,
-            b',"path":"',
-            path,
-            b'","status":',
-            _number(status),
-            b',"bytes_in":',
-            _number(bytes_in),
-            b',"bytes_out":',
-            _number(bytes_out),
-            b',"duration_ms":',
-            _milliseconds(now - start),
-            b',"ttfb_ms":',
-            _milliseconds(first_byte - start) if first_byte else b"null",
-            b',"service":',
-            b"null" if service is None else service.fragment,
-            b',"instance":"%b","attempts":' % instance if instance else b',"instance":null,"attempts":',
-            _number(attempts),
-            b',"grpc_status":%d' % grpc if grpc >= 0 else b"",
-            b',"reason":null}\n' if reason is None else _REASONS[reason],
-        )
+        thousandths = opening.thousandths(now)
+        pieces += (opening.text, thousandths)
+        pieces += _client(request_id, client, user)
+        pieces += _request(method, version, route, path)
+        pieces += _response(status, bytes_in, bytes_out, start, first_byte, now)
+        pieces += _origin(service, instance, attempts, grpc, reason)
     return b"".join(pieces)

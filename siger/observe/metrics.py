@@ -26,7 +26,8 @@ from twisted.logger import Logger
 from siger import __version__
 from siger.errors import Reason
 from siger.grpc.status import NAMES
-from siger.observe.observer import DURATION_BOUNDS, SIZE_BOUNDS, MethodStats, Observer, RouteStats
+from siger.observe.observer import Observer
+from siger.observe.stats import DURATION_BOUNDS, SIZE_BOUNDS, MethodStats, RouteStats
 
 __all__ = ["Metrics", "Reading", "status_label"]
 

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from siger.http.request import RequestHead
     from siger.http.response import ResponseHead
     from siger.http.stream import Stream
-    from siger.observe.observer import GrpcStats, Observer, RouteStats, ServiceStats
+    from siger.observe.observer import Observer
+    from siger.observe.stats import GrpcStats, RouteStats, ServiceStats
     from siger.policy.forwarded import Forwarding
     from siger.policy.identity import Identity
     from siger.policy.vigil import Vigils

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.errors import Reason
 from siger.observe.access_log import FLUSH_SECONDS, AccessLog, access_log_to
 from siger.observe.lines import FIELD_LIMIT, Entry, escape, format_entries
-from siger.observe.observer import Observer, RouteStats, ServiceStats
+from siger.observe.observer import Observer
+from siger.observe.stats import RouteStats, ServiceStats
 from siger.policy.identity import Identity
 from tests.observe.test_observer import finish
 

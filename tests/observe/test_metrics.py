@@ -12,7 +12,8 @@ from siger import __version__
 from siger.errors import Reason
 from siger.grpc.status import OK, UNAVAILABLE, UNIMPLEMENTED
 from siger.observe.metrics import Metrics, Reading, status_label
-from siger.observe.observer import MAX_GRPC_METHODS, Observer
+from siger.observe.observer import Observer
+from siger.observe.stats import MAX_GRPC_METHODS
 from tests.observe.test_observer import finish
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

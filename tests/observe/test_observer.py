@@ -10,18 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.errors import Reason
 from siger.grpc.status import INTERNAL, NAMES, OK, UNAUTHENTICATED, UNAVAILABLE, UNIMPLEMENTED
-from siger.observe import observer as module
-from siger.observe.observer import (
+from siger.observe.observer import MAX_ROUTES, MAX_SERVICES, OVERFLOW, UNMATCHED, Observer
+from siger.observe.stats import (
     DURATION_BOUNDS,
     MAX_GRPC_METHODS,
-    MAX_ROUTES,
-    MAX_SERVICES,
     OTHER_METHOD,
-    OVERFLOW,
     SIZE_BOUNDS,
-    UNMATCHED,
     GrpcStats,
-    Observer,
     RouteStats,
     ServiceStats,
 )
@@ -409,5 +404,5 @@ class NamesTests(SynchronousTestCase):
         """
         What the access log writes for a name is a JSON string, whatever the name holds.
         """
-        self.assertEqual(module.RouteStats('/a"\n\u2028\\').fragment, b'"/a\\"\\n\\u2028\\\\"')
-        self.assertEqual(module.ServiceStats("é").fragment, b'"\\u00e9"')
+        self.assertEqual(RouteStats('/a"\n\u2028\\').fragment, b'"/a\\"\\n\\u2028\\\\"')
+        self.assertEqual(ServiceStats("é").fragment, b'"\\u00e9"')
