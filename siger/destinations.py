@@ -1,6 +1,6 @@
 """
-Where requests go, and what is asked of those that go there: one L{Destination} for each service, configured route,
-gRPC service that was announced and endpoint of the gateway's own, made when the first request comes for it.
+All the places where requests go: one L{Destination} for each service, configured route, gRPC service that was announced
+and endpoint of the gateway's own, made when the first request comes for it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from siger.proxy.arrival import Destination
 from siger.routing import SERVICES_TEMPLATE, Route
 
 if TYPE_CHECKING:
@@ -17,42 +18,12 @@ if TYPE_CHECKING:
     from siger.config.settings.admission import Auth
     from siger.config.settings.services import ServiceSettings
     from siger.observe.observer import Observer
-    from siger.observe.stats import GrpcStats, RouteStats
-    from siger.policy.rules import OwnAuth, RuleBook, Rules
+    from siger.policy.rules import OwnAuth, RuleBook
 
-__all__ = ["Destination", "Destinations"]
+__all__ = ["Destinations"]
 
 UNLIMITED = frozenset(("/health", "/livez", "/readyz", "/metrics"))
 """What probes and scrapers ask, which must be answered when all else is refused."""
-
-
-class Destination:
-    """
-    @ivar rules: what is asked of its requests.
-    @ivar stats: what counts them.
-    @ivar label: what it is called, for limits by route.
-    @ivar service: the service that gets them; C{None} for the gateway itself.
-    @ivar settings: how they are carried there.
-    @ivar calls: what counts those of them that are gRPC calls; C{None} where there can be none.
-    """
-
-    __slots__ = ("calls", "label", "rules", "service", "settings", "stats")
-
-    def __init__(
-        self,
-        rules: Rules,
-        stats: RouteStats,
-        label: str,
-        service: Service | None,
-        settings: ServiceSettings | None,
-        calls: GrpcStats | None = None,
-    ) -> None:
-        self.calls = calls
-        self.rules = rules
-        self.stats = stats
-        self.label = label.encode("utf-8")
-        self.service = service
-        self.settings = settings
 
 
 class Destinations:

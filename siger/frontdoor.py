@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final
 
-from siger.destinations import Destination, Destinations
+from siger.destinations import Destinations
 from siger.errors import Reason
 from siger.grpc.content import GRPC, NOT_GRPC, WEB_TEXT
 from siger.grpc.status import status_of_reason
@@ -27,8 +27,9 @@ from siger.policy.identity import Identity
 from siger.policy.limit_keys import address_key
 from siger.policy.request_id import RequestIds
 from siger.policy.rules import TRY_BEARER, USER
+from siger.proxy.arrival import Arrival, Destination
+from siger.proxy.context import ProxyContext
 from siger.proxy.exchange import Exchange as ProxyExchange
-from siger.proxy.exchange import ProxyContext
 from siger.routing import SERVICES_PREFIX, RouteTable
 
 if TYPE_CHECKING:
@@ -51,24 +52,6 @@ Authenticate = Callable[[bytes], Any]
 Says whose C{Authorization} this is: an L{Identity}, the L{Reason} why nobody's, or a C{Deferred} of one of them when
 that has to be asked elsewhere.
 """
-
-
-class Arrival:
-    """
-    A request on its way in.
-    """
-
-    __slots__ = ("client", "head", "identity", "place", "request_id", "start", "stream", "target")
-
-    def __init__(self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, start: float) -> None:
-        self.head = head
-        self.stream = stream
-        self.request_id = request_id
-        self.client = client
-        self.start = start
-        self.place: Destination
-        self.target = b""
-        self.identity: Identity | None = None
 
 
 class FrontDoor:
@@ -302,28 +285,15 @@ class FrontDoor:
             if place is self._destinations.nowhere:
                 return self._answer_options(arrival)  # nothing else gets this far without leading anywhere
             return self._local(head, arrival.stream, arrival.request_id, arrival.client, arrival.identity)
-        target = arrival.target + head.query if head.query else arrival.target
+        if head.query:
+            arrival.target += head.query
         kind = head.fields.grpc
         if kind > GRPC:
             if service.takes_calls:
-                head = translate(head, kind)
+                arrival.head = translate(head, kind)
             else:
                 kind = NOT_GRPC  # what speaks HTTP/1.1 can only mean to speak gRPC-Web itself
-        exchange = ProxyExchange(
-            self._context,
-            head,
-            arrival.stream,
-            service,
-            place.settings,
-            place.stats,
-            target,
-            arrival.request_id,
-            arrival.client,
-            arrival.start,
-            arrival.identity,
-            place.rules.cors is not None,
-            place.calls,
-        ).begin()
+        exchange = ProxyExchange(self._context, arrival).begin()
         return WebExchange(exchange) if kind == WEB_TEXT and exchange is not None else exchange
 
     # Answering here.

@@ -44,7 +44,7 @@ from siger.own import OWN_ROUTES, OwnEndpoints
 from siger.policy.forwarded import Forwarding
 from siger.policy.rules import RuleBook
 from siger.policy.vigil import Vigils
-from siger.proxy.exchange import ProxyContext
+from siger.proxy.context import ProxyContext
 from siger.queue import Queue
 from siger.routing import RouteTable
 from siger.store import Store

@@ -15,7 +15,6 @@ section 8.7), and all that was sent of its body is still here. The first two hap
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,22 +36,16 @@ from siger.proxy.forwarding import packed_head, packed_timeout, request_head
 
 if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
-    from siger.balancing.service import Service
     from siger.config.settings.services import ServiceSettings
-    from siger.http.deadlines import Deadlines
-    from siger.http.request import RequestHead
     from siger.http.response import ResponseHead
-    from siger.http.stream import Stream
-    from siger.observe.observer import Observer
-    from siger.observe.stats import GrpcStats, RouteStats, ServiceStats
-    from siger.policy.forwarded import Forwarding
-    from siger.policy.identity import Identity
-    from siger.policy.vigil import Vigils
+    from siger.observe.stats import ServiceStats
+    from siger.proxy.arrival import Arrival
     from siger.proxy.connection import UpstreamConnection
+    from siger.proxy.context import ProxyContext
     from siger.proxy.multiplexed_pool import MultiplexedPool
     from siger.proxy.pool import Pool
 
-__all__ = ["Exchange", "ProxyContext"]
+__all__ = ["Exchange"]
 
 _REPLAYABLE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 _MAX_ATTEMPTS: Final = 2
@@ -61,43 +54,17 @@ _REPLAY_BYTES: Final = 65536
 """How much of a request's body is kept until its response begins, where an instance may refuse the request."""
 
 
-class ProxyContext:
-    """
-    What all exchanges of a gateway share.
-    """
-
-    __slots__ = ("deadlines", "forwarding", "make_pool", "observer", "vigils")
-
-    def __init__(
-        self,
-        observer: Observer,
-        forwarding: Forwarding,
-        make_pool: Callable[[Endpoint, ServiceSettings], Pool | MultiplexedPool],
-        vigils: Vigils | None = None,
-        deadlines: Deadlines | None = None,
-    ) -> None:
-        """
-        @param vigils: look after tunnels whose tokens may end before them.
-        @param deadlines: end gRPC calls whose time is over; C{None} leaves that to the two ends.
-        """
-        self.deadlines = deadlines
-        self.vigils = vigils
-        self.observer = observer
-        self.forwarding = forwarding
-        self.make_pool = make_pool
-
-
 class Exchange:
     """
     One request and its response.
     """
 
     __slots__ = (
+        "_arrival",
         "_attempts",
         "_bytes_in",
         "_bytes_out",
         "_calls",
-        "_client",
         "_connection",
         "_context",
         "_done",
@@ -106,21 +73,14 @@ class Exchange:
         "_first_byte",
         "_grpc",
         "_grpc_status",
-        "_head",
-        "_identity",
         "_measured",
-        "_own_cors",
         "_pieces",
         "_pool",
         "_request_complete",
-        "_request_id",
-        "_route",
         "_service",
         "_settings",
-        "_start",
         "_status",
         "_stream",
-        "_target",
         "_trailers",
         "_tried",
         "_upgrade",
@@ -130,40 +90,19 @@ class Exchange:
         "streaming",
     )
 
-    def __init__(
-        self,
-        context: ProxyContext,
-        head: RequestHead,
-        stream: Stream,
-        service: Service,
-        settings: ServiceSettings,
-        route: RouteStats,
-        target: bytes,
-        request_id: bytes,
-        client: bytes,
-        start: float,
-        identity: Identity | None = None,
-        own_cors: bool = False,
-        calls: GrpcStats | None = None,
-    ) -> None:
+    def __init__(self, context: ProxyContext, arrival: Arrival) -> None:
         """
-        @param calls: what counts it if it is a gRPC call.
-        @param identity: whose request it is, if that is known.
-        @param own_cors: the gateway itself says which origins may read the response, so an instance has no say in it.
+        @param arrival: whose place is a service.
         """
+        place = arrival.place
+        assert place.service is not None
+        assert place.settings is not None
         self._context = context
-        self._head = head
-        self._stream = stream
-        self._service = service
-        self._settings = settings
-        self._route = route
-        self._target = target
-        self._request_id = request_id
-        self._client = client
-        self._start = start
-        self._identity = identity
-        self._own_cors = own_cors
-        self._calls = calls
+        self._arrival = arrival
+        self._stream = arrival.stream
+        self._service = place.service
+        self._settings: ServiceSettings = place.settings
+        self._calls = place.calls
         self._endpoint: Endpoint | None = None
         self._pool: Pool | MultiplexedPool | None = None
         self._connection: UpstreamConnection | ClientStream | None = None
@@ -182,14 +121,14 @@ class Exchange:
         self._done = False
         self._ends = NEVER
         self.deadline = NEVER
-        fields = head.fields
+        fields = arrival.head.fields
         self.streaming = self._grpc = fields.grpc == GRPC
         self._grpc_status = -1
         self._request_complete = not (fields.chunked or fields.content_length)
 
     def __repr__(self) -> str:
         state = "done" if self._done else f"status {self._status}" if self._status else "no response"
-        return f"<Exchange {self._request_id.decode()} [{state}, {self._attempts} attempts]>"
+        return f"<Exchange {self._arrival.request_id.decode()} [{state}, {self._attempts} attempts]>"
 
     # Beginning.
 
@@ -200,7 +139,7 @@ class Exchange:
         @return: itself, or C{None} if it has ended already.
         """
         self._context.observer.in_flight += 1
-        fields = self._head.fields
+        fields = self._arrival.head.fields
         length = fields.content_length
         if self._grpc:
             self._set_deadline()
@@ -208,7 +147,7 @@ class Exchange:
             return None
         if length is not None and length > self._settings.max_body:
             self._refuse(Reason.BODY_TOO_LARGE)
-        elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._head):
+        elif fields.upgrade and self._settings.websocket and websocket.is_handshake(self._arrival.head):
             self._begin_upgrade()
         else:
             self._choose()
@@ -217,7 +156,7 @@ class Exchange:
     def _set_deadline(self) -> None:
         # A call ends at the time that its client gave it, or the service gives every call, whichever is sooner.
         allowed = self._settings.timeouts.deadline
-        asked = self._head.fields.owned.get(b"grpc-timeout")
+        asked = self._arrival.head.fields.owned.get(b"grpc-timeout")
         if asked is not None:
             try:
                 seconds = parse_timeout(asked)
@@ -227,7 +166,7 @@ class Exchange:
             allowed = min(allowed, seconds) if allowed else seconds
         elif not allowed:
             return
-        self._ends = self._start + allowed
+        self._ends = self._arrival.start + allowed
         if not allowed:
             self._refuse(Reason.DEADLINE_EXCEEDED)
         elif self._context.deadlines is not None:
@@ -240,7 +179,7 @@ class Exchange:
         self._refuse(Reason.DEADLINE_EXCEEDED)
 
     def _begin_upgrade(self) -> None:
-        fault = websocket.check_handshake(self._head)
+        fault = websocket.check_handshake(self._arrival.head)
         if fault is not None:
             self._refuse(fault)
             return
@@ -288,15 +227,15 @@ class Exchange:
         assert endpoint is not None
         self._attempts += 1
         self._connection = connection
-        fields = self._head.fields
+        fields = self._arrival.head.fields
         shared = isinstance(connection, ClientStream)
         if not shared:
             self._calls = None  # what answers every path over HTTP/1.1 has no methods to be counted by
         request = self._packed_request(endpoint) if shared else self._request(endpoint)
         if self._upgrade:
             connection.exclusive = True
-            request = request[:-2] + websocket.request_lines(self._head) + b"\r\n"
-        head_only = self._head.method == b"HEAD"
+            request = request[:-2] + websocket.request_lines(self._arrival.head) + b"\r\n"
+        head_only = self._arrival.head.method == b"HEAD"
         bodied = fields.chunked or bool(fields.content_length)
         # A call that has a deadline has that, and may take until then; over HTTP/1.1 there are no calls, whatever a
         # client says.
@@ -308,32 +247,10 @@ class Exchange:
             self._whole = False
 
     def _request(self, endpoint: Endpoint) -> bytes:
-        stream = self._stream
-        return request_head(
-            self._head,
-            self._target,
-            self._request_id,
-            self._settings,
-            endpoint,
-            stream.peer,
-            stream.secure,
-            self._context.forwarding,
-            b"" if self._identity is None else self._identity.lines,
-        )
+        return request_head(self._arrival, endpoint, self._context.forwarding)
 
     def _packed_request(self, endpoint: Endpoint) -> bytes:
-        stream = self._stream
-        request = packed_head(
-            self._head,
-            self._target,
-            self._request_id,
-            self._settings,
-            endpoint,
-            stream.peer,
-            stream.secure,
-            self._context.forwarding,
-            b"" if self._identity is None else self._identity.lines,
-        )
+        request = packed_head(self._arrival, endpoint, self._context.forwarding)
         return request if self._ends == NEVER else request + packed_timeout(self._ends - monotonic())
 
     def _continue_body(self, connection: UpstreamConnection | ClientStream) -> None:
@@ -449,9 +366,9 @@ class Exchange:
             self._watch_token()
 
     def _watch_token(self) -> None:
-        vigils, identity = self._context.vigils, self._identity
+        vigils, identity = self._context.vigils, self._arrival.identity
         if vigils is not None and identity is not None:
-            credentials = self._head.fields.owned.get(b"authorization", b"")
+            credentials = self._arrival.head.fields.owned.get(b"authorization", b"")
             self._vigil = vigils.begin(identity, credentials, self._token_ended)
 
     def _token_ended(self) -> None:
@@ -479,7 +396,7 @@ class Exchange:
         """
         stream = self._stream
         upgrade = getattr(stream, "upgrade", None)
-        if not self._upgrade or upgrade is None or not websocket.accepts(self._head, head):
+        if not self._upgrade or upgrade is None or not websocket.accepts(self._arrival.head, head):
             return False
         self._status = 101
         self._first_byte = monotonic()
@@ -499,7 +416,8 @@ class Exchange:
         self._measured = head.length is not None
         self._forget_body()
         relay = head.relay
-        if self._own_cors and head.owned and not CORS_FIELDS.isdisjoint(head.owned):
+        if head.owned and self._arrival.place.rules.cors is not None and not CORS_FIELDS.isdisjoint(head.owned):
+            # The gateway itself says which origins may read the response, so an instance has no say in it.
             relay = without(relay, CORS_FIELDS)
         lines = relay if head.dated else relay + date_line()
         if complete:
@@ -539,7 +457,7 @@ class Exchange:
         """
         self._connection = None
         safe = replayable and self._request_complete and not self._bytes_in and not self._upgrade
-        if safe and self._attempts < _MAX_ATTEMPTS and self._head.method in _REPLAYABLE:
+        if safe and self._attempts < _MAX_ATTEMPTS and self._arrival.head.method in _REPLAYABLE:
             assert self._pool is not None
             self._pool.wait(self, self._settings.timeouts.connect)
         else:
@@ -599,10 +517,10 @@ class Exchange:
             return
         self._status = reason.status
         self._first_byte = monotonic()
-        if self._head.method != b"HEAD":
-            self._bytes_out = len(problem_body(reason, self._request_id))
+        if self._arrival.head.method != b"HEAD":
+            self._bytes_out = len(problem_body(reason, self._arrival.request_id))
         self._finish(reason)
-        send_problem(self._stream, self._head.method, reason, self._request_id)
+        send_problem(self._stream, self._arrival.head.method, reason, self._arrival.request_id)
 
     def _end_call(self, reason: Reason, status: int) -> None:
         # Ends a call with a status: in trailers, once the response has begun. One that has no room for trailers, or
@@ -625,7 +543,7 @@ class Exchange:
     def _takes_trailers(self) -> bool:
         # HTTP/1.0 has none, and clients of HTTP/1.1 throw them away, unless they say otherwise (RFC 9110, 10.1.4).
         version = self._stream.version
-        return not self._measured and (version == 20 or (version == 11 and self._head.fields.trailers))
+        return not self._measured and (version == 20 or (version == 11 and self._arrival.head.fields.trailers))
 
     def _release(self) -> None:
         endpoint, self._endpoint = self._endpoint, None
@@ -649,27 +567,29 @@ class Exchange:
         endpoint = self._endpoint
         instance = b"" if endpoint is None else endpoint.label
         self._release()
+        arrival = self._arrival
+        place, head, identity = arrival.place, arrival.head, arrival.identity
         observer = self._context.observer
         observer.in_flight -= 1
         stats: ServiceStats = self._service.route
         observer.finish(
-            self._route,
-            self._head.method,
-            self._head.path,
+            place.stats,
+            head.method,
+            head.path,
             self._status or Reason.CLIENT_GONE.status,
             reason,
-            self._start,
+            arrival.start,
             self._first_byte,
             monotonic(),
             self._bytes_in,
             self._bytes_out,
-            self._request_id,
-            self._client,
+            arrival.request_id,
+            arrival.client,
             stats,
             instance,
             self._attempts,
-            b"" if self._identity is None else self._identity.logged,
-            self._head.version,
+            b"" if identity is None else identity.logged,
+            head.version,
             self._grpc_status if self._grpc_status >= 0 or not self._grpc else CANCELLED,
             self._calls,
         )

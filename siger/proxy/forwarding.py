@@ -15,6 +15,7 @@ from siger.http.grammar import decimal
 from siger.http.hpack.encoder import LinePacker, pack_field, pack_length
 from siger.http.request import METHODS, RequestFields, RequestHead
 from siger.policy.forwarded import Forwarding, via_line
+from siger.proxy.arrival import Arrival
 
 __all__ = ["own_host", "packed_head", "packed_timeout", "request_head"]
 
@@ -31,66 +32,52 @@ _GRPC_TIMEOUT: Final = b"\x00\x0cgrpc-timeout"
 _packer: Final = LinePacker()
 
 
-def request_head(
-    head: RequestHead,
-    target: bytes,
-    request_id: bytes,
-    settings: ServiceSettings,
-    endpoint: Endpoint,
-    peer: bytes,
-    secure: bool,
-    forwarding: Forwarding,
-    identity: bytes = b"",
-) -> bytes:
+def request_head(arrival: Arrival, endpoint: Endpoint, forwarding: Forwarding) -> bytes:
     """
     Write the head for one attempt.
 
-    @param identity: the field lines that tell whose request it is.
+    @param arrival: whose place is a service.
 
-    Everything but the request line and the request id follows from the header section, the connection it came on and
-    the service, and sections repeat: so that part is kept with the section. Not for HTTP/1.0, which reads a section
-    otherwise and ends the connection.
+    Everything but the request line, the request id and whose request it is follows from the header section, the
+    connection it came on and the service, and sections repeat: so that part is kept with the section. Not for HTTP/1.0,
+    which reads a section otherwise and ends the connection.
     """
+    head, place, identity = arrival.head, arrival.place, arrival.identity
+    settings = place.settings
+    assert settings is not None
     fields = head.fields
     if fields.tail_key is not settings or head.version == 10:
-        fields.tail = _gateway_lines(head, settings, peer, secure, forwarding)
+        fields.tail = _gateway_lines(arrival, settings, forwarding)
         fields.tail_key = settings if head.version > 10 else None
-    host = b"" if settings.host == "preserve" and head.host else _host_line(settings, endpoint)
     return b"".join(
         (
             head.method,
             b" ",
-            target,
+            arrival.target,
             b" HTTP/1.1\r\n",
-            host,
+            b"" if place.keeps_host and head.host else _host_line(own_host(settings, endpoint)),
             fields.tail,
-            identity,
+            b"" if identity is None else identity.lines,
             b"X-Request-ID: ",
-            request_id,
+            arrival.request_id,
             b"\r\n\r\n",
         )
     )
 
 
-def packed_head(
-    head: RequestHead,
-    target: bytes,
-    request_id: bytes,
-    settings: ServiceSettings,
-    endpoint: Endpoint,
-    peer: bytes,
-    secure: bool,
-    forwarding: Forwarding,
-    identity: bytes = b"",
-) -> bytes:
+def packed_head(arrival: Arrival, endpoint: Endpoint, forwarding: Forwarding) -> bytes:
     """
     The same for HTTP/2: a block of fields (RFC 9113 section 8.3.1), which is made of parts that no connection changes.
     """
+    head, place, identity = arrival.head, arrival.place, arrival.identity
+    settings = place.settings
+    assert settings is not None
     fields = head.fields
     if fields.packed_key is not settings:
-        fields.packed_tail = _packed_gateway_fields(head, settings, peer, secure, forwarding)
+        fields.packed_tail = _packed_gateway_fields(arrival, settings, forwarding)
         fields.packed_key = settings
-    authority = head.host if settings.host == "preserve" and head.host else own_host(settings, endpoint)
+    target, request_id = arrival.target, arrival.request_id
+    authority = head.host if place.keeps_host and head.host else own_host(settings, endpoint)
     return b"".join(
         (
             _METHODS[head.method],
@@ -102,7 +89,7 @@ def packed_head(
             pack_length(authority),
             authority,
             fields.packed_tail,
-            _packer.pack(identity) if identity else b"",
+            b"" if identity is None else _packer.pack(identity.lines),
             _REQUEST_ID,
             pack_length(request_id),
             request_id,
@@ -118,13 +105,12 @@ def packed_timeout(seconds: float) -> bytes:
     return b"".join((_GRPC_TIMEOUT, pack_length(value), value))
 
 
-def _packed_gateway_fields(
-    head: RequestHead, settings: ServiceSettings, peer: bytes, secure: bool, forwarding: Forwarding
-) -> bytes:
+def _packed_gateway_fields(arrival: Arrival, settings: ServiceSettings, forwarding: Forwarding) -> bytes:
+    head, stream = arrival.head, arrival.stream
     fields = head.fields
     pieces = [
         _packed_relay(fields, settings),
-        _packer.pack(forwarding.lines(peer, fields.owned, head.host, secure)),
+        _packer.pack(forwarding.lines(stream.peer, fields.owned, head.host, stream.secure)),
         _packer.pack(via_line(fields.owned, head.version)),
     ]
     if fields.grpc == GRPC or fields.trailers:
@@ -154,21 +140,19 @@ def own_host(settings: ServiceSettings, endpoint: Endpoint) -> bytes:
     return settings.host.encode("ascii") if named else endpoint.label
 
 
-def _host_line(settings: ServiceSettings, endpoint: Endpoint) -> bytes:
-    return b"Host: %b\r\n" % own_host(settings, endpoint)
+def _host_line(host: bytes) -> bytes:
+    return b"Host: %b\r\n" % host
 
 
-def _gateway_lines(
-    head: RequestHead, settings: ServiceSettings, peer: bytes, secure: bool, forwarding: Forwarding
-) -> bytes:
+def _gateway_lines(arrival: Arrival, settings: ServiceSettings, forwarding: Forwarding) -> bytes:
+    head, stream = arrival.head, arrival.stream
     fields = head.fields
-    host = b"Host: %b\r\n" % head.host if settings.host == "preserve" and head.host else b""
     return b"".join(
         (
-            host,
+            _host_line(head.host) if arrival.place.keeps_host and head.host else b"",
             _relayed(fields, settings),
             _framing(head),
-            forwarding.lines(peer, fields.owned, head.host, secure),
+            forwarding.lines(stream.peer, fields.owned, head.host, stream.secure),
             via_line(fields.owned, head.version),
         )
     )

@@ -4,7 +4,6 @@ Tests for L{siger.proxy.exchange}.
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any
 
 from hypothesis import given
@@ -20,11 +19,10 @@ from tests.http.fakes import FakeStream
 from tests.http.generators import properties
 from tests.proxy.instance import FakeWire
 from tests.proxy.test_websocket import ACCEPT, KEY
-from tests.proxy.world import Record, World
+from tests.proxy.world import ID, Record, World
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
-ID = b"0123456789abcdef"
 HANDSHAKE = (
     b"Connection: Upgrade",
     b"Upgrade: websocket",
@@ -81,18 +79,7 @@ class Asked:
         self.stream = stream or FakeStream()
         self.stream.request_id = ID
         self.body_open = bool(head.fields.chunked or head.fields.content_length)
-        self.made = Exchange(
-            world.context,
-            head,
-            self.stream,
-            world.service,
-            settings or world.settings,
-            world.observer.route("/services/{serviceName}/*"),
-            b"/x",
-            ID,
-            b"192.0.2.7",
-            monotonic(),
-        )
+        self.made = Exchange(world.context, world.arrival(head, self.stream, settings))
         self.exchange = self.made.begin()
 
 

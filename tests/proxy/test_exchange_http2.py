@@ -5,7 +5,6 @@ Tests for L{siger.proxy.exchange} where instances speak HTTP/2, and for calls of
 from __future__ import annotations
 
 from collections.abc import Iterable
-from time import monotonic
 from typing import Any
 
 import hpack
@@ -51,8 +50,8 @@ from tests.http.generators import properties
 from tests.http.h2.frames import Frame, block, data, goaway, headers, read_frames, reset, settings, window_update
 from tests.http.hpack.blocks import literal
 from tests.proxy.instance import FakeWire
-from tests.proxy.test_exchange import ID, Asked
-from tests.proxy.world import Record, World
+from tests.proxy.test_exchange import Asked
+from tests.proxy.world import ID, Record, World
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 
@@ -114,18 +113,7 @@ class Called:
         self.stream.version = 20
         self.stream.request_id = ID
         self.stream.grpc = bool(head.fields.grpc)
-        self.made = Exchange(
-            world.context,
-            head,
-            self.stream,
-            world.service,
-            world.settings,
-            world.observer.route("/services/{serviceName}/*"),
-            b"/x",
-            ID,
-            b"192.0.2.7",
-            monotonic() - age,
-        )
+        self.made = Exchange(world.context, world.arrival(head, self.stream, age=age))
         self.exchange = self.made.begin()
 
     def status(self) -> tuple[int, bool]:

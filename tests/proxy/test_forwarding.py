@@ -19,8 +19,13 @@ from siger.http.fields import HeadError
 from siger.http.h2.requests import RequestReader
 from siger.http.hpack.decoder import Entry
 from siger.http.request import RequestHead, RequestParser
+from siger.observe.observer import Observer
 from siger.policy.forwarded import Forwarding
+from siger.policy.identity import Identity
+from siger.policy.rules import ANYONE, Rules
+from siger.proxy.arrival import Arrival, Destination
 from siger.proxy.forwarding import packed_head, packed_timeout, request_head
+from tests.http.fakes import FakeStream
 from tests.http.generators import noise, properties
 
 ENDPOINT = Endpoint(Instance("192.0.2.9", 80))
@@ -39,20 +44,36 @@ def parse(line: bytes, *lines: bytes) -> RequestHead:
     return parser.head(line, parser.fields(b"\r\n".join(lines)))
 
 
-def forward(head: RequestHead, settings: ServiceSettings | None = None, **others: Any) -> bytes:
+def arrive(
+    head: RequestHead,
+    settings: ServiceSettings | None = None,
+    target: bytes = b"/x",
+    request_id: bytes = b"id",
+    secure: bool = False,
+    identity: Identity | None = None,
+) -> Arrival:
+    """
+    A request that has been let in.
+    """
+    arrival = Arrival(head, FakeStream(b"192.0.2.7", secure), request_id, b"192.0.2.7", 0.0)
+    rules = Rules(None, [], [], ANYONE, None)
+    arrival.place = Destination(rules, Observer().route("/x"), "", None, settings or ServiceSettings())
+    arrival.target = target
+    arrival.identity = identity
+    return arrival
+
+
+def forward(
+    head: RequestHead,
+    settings: ServiceSettings | None = None,
+    endpoint: Endpoint = ENDPOINT,
+    forwarding: Forwarding | None = None,
+    **others: Any,
+) -> bytes:
     """
     The head for an instance.
     """
-    arguments: dict[str, Any] = {
-        "target": b"/x",
-        "request_id": b"id",
-        "endpoint": ENDPOINT,
-        "peer": b"192.0.2.7",
-        "secure": False,
-        "forwarding": Forwarding(),
-        **others,
-    }
-    return request_head(head, settings=settings or ServiceSettings(), **arguments)
+    return request_head(arrive(head, settings, **others), endpoint, forwarding or Forwarding())
 
 
 def lines_of(written: bytes) -> dict[bytes, bytes]:
@@ -291,20 +312,13 @@ class PropertyTests(SynchronousTestCase):
         self.assertEqual(seen.fields.owned[b"x-forwarded-for"], b"192.0.2.7")
 
 
-def packed(head: RequestHead, settings: ServiceSettings | None = None, **others: Any) -> list[tuple[bytes, bytes]]:
+def packed(
+    head: RequestHead, settings: ServiceSettings | None = None, endpoint: Endpoint = ENDPOINT, **others: Any
+) -> list[tuple[bytes, bytes]]:
     """
     The fields that an instance of HTTP/2 gets.
     """
-    arguments: dict[str, Any] = {
-        "target": b"/x",
-        "request_id": b"id",
-        "endpoint": ENDPOINT,
-        "peer": b"192.0.2.7",
-        "secure": False,
-        "forwarding": Forwarding(),
-        **others,
-    }
-    block = packed_head(head, settings=settings or ServiceSettings(), **arguments)
+    block = packed_head(arrive(head, settings, **others), endpoint, Forwarding())
     return [(name, value) for name, value in hpack.Decoder().decode(block, raw=True)]
 
 
@@ -359,7 +373,7 @@ class PackedHeadTests(SynchronousTestCase):
             lines = (b"Host: a.test", *framing, *(b"%b: %b" % field for field in fields))
             head = parse(b"POST / HTTP/1.1", *lines)
         settings = ServiceSettings(forward_authorization=authorization, host=host)
-        identity = b"X-User-Id: 7\r\n"
+        identity = Identity("7", "alice", ("user",), "token", 0.0, 1.0, {})
         text = forward(head, settings, identity=identity)
         parts = [line.partition(b": ") for line in text.split(b"\r\n")[1:-2]]
         written = [(name, value) for name, _, value in parts]

@@ -6,7 +6,6 @@ them, in memory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import monotonic
 from typing import Any
 
 import h2.config
@@ -34,7 +33,7 @@ from tests.http.generators import properties, splits
 from tests.http.h2.client import LibraryClient, Response
 from tests.http.h2.frames import read_frames
 from tests.proxy.instance import FakeWire
-from tests.proxy.world import World
+from tests.proxy.world import ID, World
 
 GRPC = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
 
@@ -52,20 +51,9 @@ class Between:
         See L{siger.http.stream.Application}.
         """
         world = self._world
-        stream.request_id = b"0123456789abcdef"
+        stream.request_id = ID
         stream.grpc = bool(head.fields.grpc)
-        return ProxyExchange(
-            world.context,
-            head,
-            stream,
-            world.service,
-            world.settings,
-            world.observer.route("/"),
-            head.path,
-            stream.request_id,
-            stream.peer,
-            monotonic(),
-        ).begin()
+        return ProxyExchange(world.context, world.arrival(head, stream, target=head.path)).begin()
 
     def refuse(self, stream: Stream, reason: Reason, detail: str) -> None:
         """

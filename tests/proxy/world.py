@@ -6,6 +6,7 @@ test plays.
 from __future__ import annotations
 
 from random import Random
+from time import monotonic
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -16,14 +17,21 @@ from siger.balancing.service import Service
 from siger.config.settings.services import ServiceSettings
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.h2.writing import Batch
+from siger.http.request import RequestHead
+from siger.http.stream import Stream
 from siger.observe.access_log import AccessLog
 from siger.observe.observer import Observer
 from siger.policy.forwarded import Forwarding
-from siger.proxy.exchange import ProxyContext
+from siger.policy.rules import ANYONE, Rules
+from siger.proxy.arrival import Arrival, Destination
+from siger.proxy.context import ProxyContext
 from siger.upstreams import Upstreams
 from tests.proxy.instance import FakeInstance, FakeWire
 
-__all__ = ["Record", "World"]
+__all__ = ["ID", "Record", "World"]
+
+ID = b"0123456789abcdef"
+"""The id of every request."""
 
 
 class _NoSink:
@@ -94,6 +102,27 @@ class World:
         service.route = self.observer.service(name)
         service.update([Instance(f"192.0.2.{number}", 80) for number in range(1, instances + 1)])
         return service
+
+    def arrival(
+        self,
+        head: RequestHead,
+        stream: Stream,
+        settings: ServiceSettings | None = None,
+        target: bytes = b"/x",
+        age: float = 0.0,
+    ) -> Arrival:
+        """
+        A request for the service, let in by the front door.
+
+        @param settings: how it is to be carried, if not as the service says.
+        @param age: for how many seconds it has been here.
+        """
+        rules = Rules(None, [], [], ANYONE, None)
+        stats = self.observer.route("/services/{serviceName}/*")
+        arrival = Arrival(head, stream, ID, b"192.0.2.7", monotonic() - age)
+        arrival.place = Destination(rules, stats, "echo", self.service, settings or self.settings)
+        arrival.target = target
+        return arrival
 
     @property
     def records(self) -> list[Record]:
