@@ -78,12 +78,17 @@ HOT = [
     "siger/policy/request_id.py",
     "siger/policy/rules.py",
     "siger/proxy/arrival.py",
+    "siger/proxy/call.py",
     "siger/proxy/client_stream.py",
     "siger/proxy/connection.py",
     "siger/proxy/context.py",
     "siger/proxy/exchange.py",
+    "siger/proxy/exchanges.py",
     "siger/proxy/forwarding.py",
+    "siger/proxy/kept_body.py",
     "siger/proxy/multiplexed.py",
+    "siger/proxy/responder.py",
+    "siger/proxy/tunnel.py",
     "siger/proxy/websocket.py",
 ]
 

@@ -29,7 +29,7 @@ from siger.policy.request_id import RequestIds
 from siger.policy.rules import TRY_BEARER, USER
 from siger.proxy.arrival import Arrival, Destination
 from siger.proxy.context import ProxyContext
-from siger.proxy.exchange import Exchange as ProxyExchange
+from siger.proxy.exchanges import make_exchange
 from siger.routing import SERVICES_PREFIX, RouteTable
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ class FrontDoor:
                 arrival.head = translate(head, kind)
             else:
                 kind = NOT_GRPC  # what speaks HTTP/1.1 can only mean to speak gRPC-Web itself
-        exchange = ProxyExchange(self._context, arrival).begin()
+        exchange = make_exchange(self._context, arrival).begin()
         return WebExchange(exchange) if kind == WEB_TEXT and exchange is not None else exchange
 
     # Answering here.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from siger.http.deadlines import Deadlines
     from siger.observe.observer import Observer
     from siger.policy.forwarded import Forwarding
-    from siger.policy.vigil import Vigils
+    from siger.policy.vigil import Vigil, Vigils
+    from siger.proxy.arrival import Arrival
     from siger.proxy.multiplexed_pool import MultiplexedPool
     from siger.proxy.pool import Pool
 
@@ -44,3 +45,22 @@ class ProxyContext:
         self.observer = observer
         self.forwarding = forwarding
         self.make_pool = make_pool
+
+    def watch(self, arrival: Arrival, end: Callable[[], None]) -> Vigil | None:
+        """
+        Look after the token of what may outlast it.
+
+        @param end: is called once the token is good no more.
+        @return: what L{unwatch} takes; C{None} if there is no token to look after.
+        """
+        identity = arrival.identity
+        if self.vigils is None or identity is None:
+            return None
+        return self.vigils.begin(identity, arrival.head.fields.owned.get(b"authorization", b""), end)
+
+    def unwatch(self, vigil: Vigil | None) -> None:
+        """
+        Look after it no more.
+        """
+        if vigil is not None and self.vigils is not None:
+            self.vigils.end(vigil)

@@ -1,5 +1,5 @@
 """
-Tests for L{siger.proxy.exchange}.
+Tests for L{siger.proxy.exchange}, L{siger.proxy.responder} and L{siger.proxy.tunnel}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.config.settings.services import ServiceSettings, Timeouts
 from siger.errors import Reason
 from siger.http.request import RequestParser
-from siger.proxy.exchange import Exchange
+from siger.proxy.exchanges import make_exchange
 from tests.http.fakes import FakeStream
 from tests.http.generators import properties
 from tests.proxy.instance import FakeWire
@@ -79,7 +79,7 @@ class Asked:
         self.stream = stream or FakeStream()
         self.stream.request_id = ID
         self.body_open = bool(head.fields.chunked or head.fields.content_length)
-        self.made = Exchange(world.context, world.arrival(head, self.stream, settings))
+        self.made = make_exchange(world.context, world.arrival(head, self.stream, settings))
         self.exchange = self.made.begin()
 
 

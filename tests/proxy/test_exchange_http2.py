@@ -1,5 +1,5 @@
 """
-Tests for L{siger.proxy.exchange} where instances speak HTTP/2, and for calls of gRPC.
+Tests for L{siger.proxy.exchange} where instances speak HTTP/2, and for L{siger.proxy.call}.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from siger.http.h2.constants import (
 from siger.http.h2.requests import RequestReader
 from siger.http.hpack.decoder import Entry
 from siger.http.request import RequestHead, RequestParser
-from siger.proxy.exchange import Exchange
+from siger.proxy.exchanges import make_exchange
 from tests.http.fakes import FakeStream
 from tests.http.generators import properties
 from tests.http.h2.frames import Frame, block, data, goaway, headers, read_frames, reset, settings, window_update
@@ -113,7 +113,7 @@ class Called:
         self.stream.version = 20
         self.stream.request_id = ID
         self.stream.grpc = bool(head.fields.grpc)
-        self.made = Exchange(world.context, world.arrival(head, self.stream, age=age))
+        self.made = make_exchange(world.context, world.arrival(head, self.stream, age=age))
         self.exchange = self.made.begin()
 
     def status(self) -> tuple[int, bool]:
@@ -620,11 +620,17 @@ class RefusalTests(_Http2Mixin):
         called = Called(world)
         wire = self.accept(world)
         called.made.body_received(b"hello")
-        self.assertEqual(called.made._pieces, [b"hello"])
+        self.assertEqual(called.made._kept.pieces, [b"hello"])
         wire.say(headers(1, FINE, end=False))
-        self.assertIsNone(called.made._pieces)
+        self.assertIsNone(called.made._kept)
         called.made.body_received(b"more")
-        self.assertIsNone(called.made._pieces)
+        self.assertIsNone(called.made._kept)
+        left = Called(world)
+        left.made.body_received(b"hello")
+        self.assertEqual(left.made._kept.pieces, [b"hello"])
+        left.made.client_gone()
+        left.made.body_received(b"more")
+        self.assertIsNone(left.made._kept)
 
     def test_only_instance(self) -> None:
         """

@@ -28,7 +28,7 @@ from siger.http.h2.constants import (
 from siger.http.problem import send_problem
 from siger.http.request import RequestHead
 from siger.http.stream import Exchange, Stream
-from siger.proxy.exchange import Exchange as ProxyExchange
+from siger.proxy.exchanges import make_exchange
 from tests.http.generators import properties, splits
 from tests.http.h2.client import LibraryClient, Response
 from tests.http.h2.frames import read_frames
@@ -53,7 +53,7 @@ class Between:
         world = self._world
         stream.request_id = ID
         stream.grpc = bool(head.fields.grpc)
-        return ProxyExchange(world.context, world.arrival(head, stream, target=head.path)).begin()
+        return make_exchange(world.context, world.arrival(head, stream, target=head.path)).begin()
 
     def refuse(self, stream: Stream, reason: Reason, detail: str) -> None:
         """
