@@ -87,7 +87,9 @@ HOT = [
     "siger/proxy/forwarding.py",
     "siger/proxy/kept_body.py",
     "siger/proxy/multiplexed.py",
+    "siger/proxy/pace.py",
     "siger/proxy/responder.py",
+    "siger/proxy/response_heads.py",
     "siger/proxy/tunnel.py",
     "siger/proxy/websocket.py",
 ]

@@ -90,7 +90,7 @@ class Check:
     The question while it is asked.
 
     To a pool and its connections it is what an exchange is; see L{siger.proxy.waiting.Waiter} and
-    L{siger.proxy.connection.Recipient}.
+    L{siger.proxy.recipient.Recipient}.
 
     It is asked again once when the connection turns out to be one that the instance was just about to close: otherwise
     one that closes what is idle would look ill now and then.

@@ -13,14 +13,14 @@ from siger.errors import Reason
 from siger.http.deadlines import NEVER
 from siger.http.h2.constants import CANCEL, PROTOCOL_ERROR, REFUSED_STREAM
 from siger.http.h2.errors import StreamFault
-from siger.http.h2.streams import Http2Stream
 from siger.http.hpack.encoder import LinePacker
 from siger.http.response import ResponseHead
+from siger.proxy.pace import PacedStream
 
 if TYPE_CHECKING:
     from siger.config.settings.services import Timeouts
-    from siger.proxy.connection import Recipient
     from siger.proxy.multiplexed import ClientConnection
+    from siger.proxy.recipient import Recipient
 
 __all__ = ["ClientStream"]
 
@@ -29,14 +29,11 @@ _MAX_INTERIM: Final = 16
 _packer: Final = LinePacker()
 
 
-class ClientStream(Http2Stream):
+class ClientStream(PacedStream):
     """
     One exchange's part of a connection.
 
     @ivar exclusive: as for L{UpstreamConnection}; an upgrade cannot be asked for here.
-    @ivar request_open: more of the request is to be sent.
-    @ivar request_paused: the instance reads slowly, so no more should be sent now.
-    @ivar timeouts: of the exchange.
     """
 
     __slots__ = (
@@ -44,32 +41,20 @@ class ClientStream(Http2Stream):
         "_head",
         "_head_only",
         "_interim",
-        "_recipient",
-        "_responded",
         "_since",
-        "_streaming",
         "_touched",
         "exclusive",
-        "request_open",
-        "request_paused",
-        "timeouts",
     )
 
     def __init__(self, client: ClientConnection) -> None:
         super().__init__(client)
         self._client = client
-        self._recipient: Recipient | None = None
         self._head: ResponseHead | None = None
         self._head_only = False
-        self._responded = False
-        self._streaming = False
         self._touched = False
         self._interim = 0
         self._since = 0.0
         self.exclusive = False
-        self.request_open = False
-        self.request_paused = False
-        self.timeouts: Timeouts | None = None
 
     def __repr__(self) -> str:
         state = "over" if self.local_gone else "responding" if self._responded else "waiting"
@@ -129,22 +114,6 @@ class ClientStream(Http2Stream):
         if not self._responded:
             self._restart_clock()
 
-    def pause_response(self) -> None:
-        """
-        Let no more of the response come.
-        """
-        if not self.remote_ended:
-            self.pause_receiving()
-            self._restart_clock()
-
-    def resume_response(self) -> None:
-        """
-        Let it come again.
-        """
-        if self._paused:
-            self.resume_receiving()
-            self._restart_clock()
-
     def abort(self) -> None:
         """
         Give up, telling the exchange nothing.
@@ -157,38 +126,6 @@ class ClientStream(Http2Stream):
         The same: there are no tunnels here.
         """
         self.abort()
-
-    # The clock.
-
-    def _restart_clock(self) -> None:
-        # Whose turn is it? As for HTTP/1.1, while the client does not read, or has more to send, nothing is held
-        # against the instance.
-        timeouts = self.timeouts
-        if timeouts is None or self._paused:
-            self.deadline = NEVER
-        elif self.request_paused or (self._responded and not self._streaming):
-            self.deadline = self.connection.now + timeouts.idle
-        elif self._responded or self.request_open:
-            self.deadline = NEVER
-        else:
-            self.deadline = self.connection.now + timeouts.response
-
-    def look(self, now: float) -> None:
-        """
-        See whether the instance takes too long, or just long.
-        """
-        if self.deadline <= now:
-            self._give_time_or_up(now)
-        elif self._streaming and self._recipient is not None:
-            self._recipient.lasts()
-
-    def _give_time_or_up(self, now: float) -> None:
-        # An instance that reads slowly is not one that does not read.
-        timeouts = self.timeouts
-        if self.request_paused and timeouts is not None and self.stalled_since + timeouts.idle > now:
-            self.deadline = self.stalled_since + timeouts.idle
-        else:
-            self.deadline_passed()
 
     def deadline_passed(self) -> None:
         """
@@ -337,25 +274,3 @@ class ClientStream(Http2Stream):
         recipient, self._recipient = self._recipient, None
         if recipient is not None:
             recipient.upstream_failed(Reason.UPSTREAM_MALFORMED, False)
-
-    # Backpressure.
-
-    def sending_paused(self) -> None:
-        """
-        See L{Http2Stream.sending_paused}.
-        """
-        if not self.request_paused:
-            self.request_paused = True
-            self._restart_clock()
-            if self._recipient is not None:
-                self._recipient.pause_request()
-
-    def sending_resumed(self) -> None:
-        """
-        See L{Http2Stream.sending_resumed}.
-        """
-        if self.request_paused:
-            self.request_paused = False
-            self._restart_clock()
-            if self._recipient is not None:
-                self._recipient.resume_request()

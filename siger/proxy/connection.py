@@ -8,126 +8,33 @@ other case it is dead (RFC 9112 section 9.2; SECURITY: response-queue poisoning)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from siger.errors import Reason
 from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder, UntilCloseDecoder, encode_chunk
-from siger.http.deadlines import NEVER, Deadlines
+from siger.http.deadlines import NEVER
 from siger.http.fields import HeadError
-from siger.http.grammar import stray_control
-from siger.http.response import ResponseHead, ResponseParser
+from siger.http.response import ResponseHead
 from siger.http.transport import Transport, close
+from siger.proxy.pace import BODY, CLOSED, HEAD, IDLE, TUNNEL, PacedConnection
+from siger.proxy.response_heads import ResponseHeads
 
 if TYPE_CHECKING:
     from siger.config.settings.services import Timeouts
+    from siger.proxy.owners import Http1Owner
+    from siger.proxy.recipient import Recipient
 
-__all__ = ["Recipient", "UpstreamConnection"]
+__all__ = ["UpstreamConnection"]
 
-IDLE: Final = 0
-HEAD: Final = 1
-BODY: Final = 2
-TUNNEL: Final = 3
-CLOSED: Final = 4
-
-_MAX_HEAD: Final = 65536
 _MAX_INTERIM: Final = 16
 
 
-class Recipient(Protocol):
-    """
-    What a response is delivered to.
-
-    @ivar streaming: the two ends send when they have something to say, so that silence means nothing.
-    """
-
-    streaming: bool
-
-    def lasts(self) -> None:
-        """
-        The response takes a while: told now and then by connections of HTTP/2, if it is L{streaming}.
-        """
-
-    def interim_received(self, head: ResponseHead) -> None:
-        """
-        A 1xx response came, other than 101.
-        """
-
-    def switched(self, head: ResponseHead) -> bool:
-        """
-        A 101 came.
-
-        @return: whether it is what was asked for; then L{data_received} gets bytes as they are.
-        """
-
-    def response_received(self, head: ResponseHead, body: bytes, complete: bool) -> None:
-        """
-        The final head came, with the first bytes of its body, maybe with all of it.
-        """
-
-    def response_data(self, data: bytes) -> None:
-        """
-        More of the body, or of a tunnel's bytes.
-        """
-
-    def response_finished(self, trailers: bytes) -> None:
-        """
-        The body, or the tunnel, ended cleanly.
-        """
-
-    def upstream_failed(self, reason: Reason, replayable: bool) -> None:
-        """
-        There will be no (more) response.
-
-        @param replayable: the connection had served before and ended without a byte of this response, so that the
-            instance probably never saw the request.
-        """
-
-    def upstream_reset(self, code: int) -> None:
-        """
-        There will be no (more) response: the instance broke it off.
-
-        @param code: of HTTP/2 (RFC 9113 section 7).
-        """
-
-    def upstream_refused(self, reason: Reason) -> None:
-        """
-        There will be no response, and the instance says that it did nothing (RFC 9113 section 8.7).
-        """
-
-    def pause_request(self) -> None:
-        """
-        The instance reads slowly.
-        """
-
-    def resume_request(self) -> None:
-        """
-        The instance caught up.
-        """
-
-
-class Owner(Protocol):
-    """
-    What a connection reports to: its pool.
-    """
-
-    deadlines: Deadlines
-    parser: ResponseParser
-
-    def checkin(self, connection: UpstreamConnection) -> None: ...
-
-    def forget(self, connection: UpstreamConnection) -> None: ...
-
-
-class UpstreamConnection:
+class UpstreamConnection(PacedConnection):
     """
     The state of one connection.
 
-    @ivar deadline: when to give up waiting for the instance; see L{siger.http.deadlines}.
     @ivar exclusive: it serves this exchange and no other, as one that asked for an upgrade must.
-    @ivar request_open: more of the request is to be sent.
-    @ivar request_paused: the instance reads slowly, so no more should be sent now.
     @ivar served: exchanges begun on it.
-    @ivar timeouts: of the exchange on it.
     @ivar idle_since: when it went back to its pool.
     """
 
@@ -135,45 +42,28 @@ class UpstreamConnection:
         "_buffer",
         "_chunked",
         "_decoder",
-        "_head",
         "_head_only",
+        "_heads",
         "_interim",
         "_owner",
-        "_raw",
-        "_reading_paused",
-        "_recipient",
-        "_state",
-        "deadline",
         "exclusive",
         "idle_since",
-        "request_open",
-        "request_paused",
         "served",
-        "timeouts",
-        "transport",
     )
 
-    def __init__(self, owner: Owner, transport: Transport, timeouts: Timeouts) -> None:
+    def __init__(self, owner: Http1Owner, transport: Transport, timeouts: Timeouts) -> None:
+        super().__init__(transport, owner.deadlines, timeouts)
         self._owner = owner
-        self.transport = transport
-        self.timeouts = timeouts
-        self._state = IDLE
-        self._recipient: Recipient | None = None
+        self._heads = ResponseHeads(owner.parser)
         self._buffer = b""
         self._decoder: LengthDecoder | ChunkedDecoder | UntilCloseDecoder | None = None
-        self._raw = b""
         self._chunked = False
-        self._head: ResponseHead | None = None
         self._head_only = False
         self._interim = 0
-        self._reading_paused = False
         self.exclusive = False
-        self.request_open = False
-        self.request_paused = False
         self.served = 0
         self.idle_since = 0.0
-        self.deadline = NEVER
-        owner.deadlines.add(self)
+        self.deadlines.add(self)
 
     def __repr__(self) -> str:
         state = ("idle", "head", "body", "tunnel", "closed")[self._state]
@@ -184,7 +74,8 @@ class UpstreamConnection:
         """
         How many seconds it may be idle.
         """
-        return 0.0 if self._head is None else self._head.idle_limit
+        head = self._heads.last
+        return 0.0 if head is None else head.idle_limit
 
     @property
     def usable(self) -> bool:
@@ -223,7 +114,7 @@ class UpstreamConnection:
         if request_open:
             self._restart_clock()
         else:
-            self.deadline = self._owner.deadlines.now + timeouts.response
+            self.deadline = self.deadlines.now + timeouts.response
         self.transport.write(request)
 
     def send_body(self, data: bytes, end: bool = False) -> None:
@@ -270,28 +161,20 @@ class UpstreamConnection:
             self.abort()
 
     def _read_head(self, data: bytes) -> None:
+        heads = self._heads
         while self._state == HEAD:
-            end = data.find(b"\r\n\r\n")
-            if end < 0 or end > _MAX_HEAD:
-                # An unfinished head may have most of its end.
-                if len(data) > _MAX_HEAD + 3 or stray_control(data) is not None:
-                    self._fail(Reason.UPSTREAM_MALFORMED)
+            try:
+                head = heads.read(data)
+            except HeadError:
+                self._fail(Reason.UPSTREAM_MALFORMED)
+                return
+            if head is None:
                 self._buffer = data
                 return
-            raw = data[:end]
-            head = self._head
-            if head is None or raw != self._raw:
-                try:
-                    head = self._owner.parser.head(raw)
-                except HeadError:
-                    self._fail(Reason.UPSTREAM_MALFORMED)
-                    return
-                self._raw = raw
-                self._head = head
             if head.status >= 200:
-                self._begin_body(head, data, end + 4)
+                self._begin_body(head, data, heads.size)
                 return
-            data = data[end + 4 :]
+            data = data[heads.size :]
             self._read_interim(head, data)
             if not data:
                 return
@@ -326,16 +209,8 @@ class UpstreamConnection:
             self._stream_body(recipient, head, data[start:])
 
     def _complete(self, recipient: Recipient, head: ResponseHead, body: bytes, clean: bool) -> None:
-        # The common case: the whole response is here. The connection goes home first, so that whatever the recipient
-        # does next can have it.
-        self._recipient = None
-        if self._reading_paused:
-            self.resume_response()
-        if clean and not (head.close or self.request_open or self.exclusive):
-            self._state = IDLE
-            self._owner.checkin(self)
-        else:
-            self._close()
+        # The common case: the whole response is here.
+        self._go_home(head, clean)
         recipient.response_received(head, body, True)
 
     def _stream_body(self, recipient: Recipient, head: ResponseHead, data: bytes) -> None:
@@ -378,52 +253,21 @@ class UpstreamConnection:
 
     def _finish(self, rest: bytes) -> None:
         decoder, self._decoder = self._decoder, None
-        recipient, self._recipient = self._recipient, None
-        head = self._head
-        if self._reading_paused:
-            self.resume_response()
-        if rest or self.request_open or self.exclusive or head is None or head.close:
-            self._close()
-        else:
-            self._state = IDLE
-            self._owner.checkin(self)
+        recipient = self._recipient
+        self._go_home(self._heads.last, not rest)
         if recipient is not None and decoder is not None:
             recipient.response_finished(decoder.trailers)
 
-    def _touch(self) -> None:
-        if not self._reading_paused:
-            self.deadline = self._owner.deadlines.now + self.timeouts.idle
-
-    def _restart_clock(self) -> None:
-        # Whose turn is it? While the client does not read, or has more to send that the instance would take, its
-        # slowness is judged on its own side.
-        now = self._owner.deadlines.now
+    def _go_home(self, head: ResponseHead | None, clean: bool) -> None:
+        # Before its recipient is told that all is over, so that whatever that does next can have the connection.
+        self._recipient = None
         if self._reading_paused:
-            self.deadline = NEVER
-        elif self._state == HEAD and not self.request_open:
-            self.deadline = now + self.timeouts.response
-        elif self._state == HEAD and not self.request_paused:
-            self.deadline = NEVER
+            self.resume_response()
+        if clean and head is not None and not (head.close or self.request_open or self.exclusive):
+            self._state = IDLE
+            self._owner.checkin(self)
         else:
-            self.deadline = now + self.timeouts.idle
-
-    def pause_response(self) -> None:
-        """
-        Read no more of the response for now.
-        """
-        if not self._reading_paused and self._state in (HEAD, BODY, TUNNEL):
-            self._reading_paused = True
-            self._restart_clock()
-            self.transport.pauseProducing()
-
-    def resume_response(self) -> None:
-        """
-        Read on.
-        """
-        if self._reading_paused:
-            self._reading_paused = False
-            self._restart_clock()
-            self.transport.resumeProducing()
+            self._close()
 
     # Ends.
 
@@ -451,7 +295,7 @@ class UpstreamConnection:
         """
         self._recipient = None
         self._state = CLOSED
-        self.deadline = self._owner.deadlines.now + self.timeouts.idle
+        self.deadline = self.deadlines.now + self.timeouts.idle
         close(self.transport)
 
     def connection_lost(self, clean: bool) -> None:
@@ -460,11 +304,10 @@ class UpstreamConnection:
 
         @param clean: the instance closed it; otherwise it was reset.
         """
-        owner = self._owner
-        owner.deadlines.discard(self)
+        self.deadlines.discard(self)
         state, self._state = self._state, CLOSED
         recipient, self._recipient = self._recipient, None
-        owner.forget(self)
+        self._owner.forget(self)
         if recipient is None:
             return
         if state == HEAD:
@@ -486,25 +329,3 @@ class UpstreamConnection:
                 recipient.response_finished(b"")
         else:
             self._fail(Reason.UPSTREAM_TIMEOUT)
-
-    # Backpressure.
-
-    def writing_paused(self) -> None:
-        """
-        The transport holds more than it should: the instance reads slowly.
-        """
-        self.request_paused = True
-        if self._recipient is not None:
-            if self.request_open:
-                self._restart_clock()
-            self._recipient.pause_request()
-
-    def writing_resumed(self) -> None:
-        """
-        The transport can take more.
-        """
-        self.request_paused = False
-        if self._recipient is not None:
-            if self.request_open and self._state == HEAD:
-                self._restart_clock()
-            self._recipient.resume_request()

@@ -18,8 +18,9 @@ from twisted.python.failure import Failure
 from siger.config.settings.services import Timeouts
 from siger.errors import Reason
 from siger.http.transport import Transport, keep_alive
-from siger.proxy.connection import Owner, UpstreamConnection
+from siger.proxy.connection import UpstreamConnection
 from siger.proxy.multiplexed import ClientConnection
+from siger.proxy.owners import Http1Owner
 from siger.tls.upstream import HandshakeFailed
 
 __all__ = ["DialFactory", "Dialler", "Http1Dialler", "Http2Dialler", "Http2Protocol", "Secure", "UpstreamProtocol"]
@@ -49,7 +50,7 @@ class Dialler(Protocol):
         """
 
 
-class Http1Dialler(Dialler, Owner, Protocol):
+class Http1Dialler(Dialler, Http1Owner, Protocol):
     """
     One that has connections of HTTP/1.1.
     """

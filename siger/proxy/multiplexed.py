@@ -4,9 +4,9 @@ HTTP/2 connections to an instance: many exchanges on each, every one on a stream
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from siger.http.deadlines import NEVER, Deadlines
+from siger.http.deadlines import NEVER
 from siger.http.h2.connection import Http2Connection
 from siger.http.h2.constants import (
     ENABLE_PUSH,
@@ -29,7 +29,10 @@ from siger.http.response import ResponseHead
 from siger.http.transport import Transport
 from siger.proxy.client_stream import ClientStream
 
-__all__ = ["UNTOLD_STREAMS", "ClientConnection", "Http2Owner"]
+if TYPE_CHECKING:
+    from siger.proxy.owners import Http2Owner
+
+__all__ = ["UNTOLD_STREAMS", "ClientConnection"]
 
 _STREAM_WINDOW: Final = 1 << 17
 _CONNECTION_WINDOW: Final = 1 << 22
@@ -46,32 +49,6 @@ _KEPT_SECTIONS: Final = 64
 _KEPT_BLOCK: Final = 1024
 UNTOLD_STREAMS: Final = 100
 """How many streams are opened before an instance has ever said how many it takes (section 6.5.2)."""
-
-
-class Http2Owner(Protocol):
-    """
-    What a connection reports to: its pool.
-
-    @ivar usual_streams: how many streams the instance let its last connection have.
-    """
-
-    deadlines: Deadlines
-    usual_streams: int
-
-    def released(self, connection: ClientConnection) -> None:
-        """
-        A stream of this connection is over, so that there is room for another.
-        """
-
-    def retired(self, connection: ClientConnection) -> None:
-        """
-        The connection takes no more streams.
-        """
-
-    def forget_connection(self, connection: ClientConnection) -> None:
-        """
-        The connection is gone.
-        """
 
 
 class ClientConnection(Http2Connection):

@@ -16,8 +16,8 @@ from siger.proxy.multiplexed import UNTOLD_STREAMS, ClientConnection
 
 if TYPE_CHECKING:
     from siger.errors import Reason
-    from siger.proxy.connection import Recipient
-    from siger.proxy.multiplexed import Http2Owner
+    from siger.proxy.owners import Http2Owner
+    from siger.proxy.recipient import Recipient
 
 __all__ = ["FakeHttp2Owner", "FakeOwner", "FakeRecipient"]
 
