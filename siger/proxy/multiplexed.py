@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from siger.http.deadlines import NEVER
-from siger.http.h2.connection import Http2Connection
 from siger.http.h2.constants import (
     ENABLE_PUSH,
     INITIAL_WINDOW_SIZE,
@@ -19,13 +18,13 @@ from siger.http.h2.constants import (
     PREFACE,
     PROTOCOL_ERROR,
 )
-from siger.http.h2.errors import ConnectionFault, MalformedError, StreamFault
+from siger.http.h2.errors import ConnectionFault, StreamFault
+from siger.http.h2.response_sections import ResponseSections
 from siger.http.h2.responses import ResponseReader
 from siger.http.h2.streams import Http2Stream
 from siger.http.h2.terms import Terms
 from siger.http.h2.writing import Batch
 from siger.http.hpack.encoder import NO_TABLE
-from siger.http.response import ResponseHead
 from siger.http.transport import Transport
 from siger.proxy.client_stream import ClientStream
 
@@ -45,13 +44,11 @@ _BLOCK_SECONDS: Final = 10.0
 # One client that reads slowly must not hold up the others, so nothing that waits slows down a whole connection.
 _TERMS: Final = Terms(_STREAM_WINDOW, _CONNECTION_WINDOW, NEVER, _MAX_BLOCK, _MAX_FIELDS)
 
-_KEPT_SECTIONS: Final = 64
-_KEPT_BLOCK: Final = 1024
 UNTOLD_STREAMS: Final = 100
 """How many streams are opened before an instance has ever said how many it takes (section 6.5.2)."""
 
 
-class ClientConnection(Http2Connection):
+class ClientConnection(ResponseSections):
     """
     One connection to an instance.
 
@@ -62,14 +59,11 @@ class ClientConnection(Http2Connection):
 
     __slots__ = (
         "_first_block",
-        "_heads",
         "_heard",
         "_max_streams",
         "_next",
         "_owner",
-        "_reader",
         "_told",
-        "_trailers",
         "_with_heads",
         "load",
         "served",
@@ -82,17 +76,14 @@ class ClientConnection(Http2Connection):
         """
         @param max_streams: how many streams it may have, if the instance allows that many.
         """
-        super().__init__(batch, transport, owner.deadlines, reader.static, _TERMS)
+        super().__init__(batch, transport, owner.deadlines, reader, _TERMS)
         # A section that is too large costs others nothing, unless it is so by far.
         self._max_block = _LARGEST_BLOCK
         self._owner = owner
-        self._reader = reader
         self._max_streams = max_streams
         self._next = 1
         self._first_block = True
         self._heard = owner.deadlines.now
-        self._heads: dict[bytes, ResponseHead] = {}
-        self._trailers: dict[bytes, bytes] = {}
         self._with_heads: list[ClientStream] = []
         self._told = False
         self.peer_streams = owner.usual_streams
@@ -204,48 +195,6 @@ class ClientConnection(Http2Connection):
             stream.headers_received(block, end)
         except StreamFault as fault:
             self._end_faulty(stream, fault)
-
-    def read_head(self, block: bytes) -> ResponseHead:
-        """
-        The head that a block holds.
-        """
-        head = self._heads.get(block)
-        if head is None:
-            entries = self.decode(block)
-            try:
-                if self._decoder.oversized:
-                    raise MalformedError("the section is too large")
-                head = self._reader.head(entries)
-            except MalformedError as error:
-                raise StreamFault(PROTOCOL_ERROR, str(error)) from None
-            if self.repeatable and len(block) <= _KEPT_BLOCK:
-                if len(self._heads) >= _KEPT_SECTIONS:
-                    self._heads.clear()
-                self._heads[block] = head
-        return head
-
-    def read_trailers(self, block: bytes) -> bytes:
-        """
-        The trailer lines that a block holds.
-        """
-        lines = self._trailers.get(block)
-        if lines is None:
-            entries = self.decode(block)
-            try:
-                if self._decoder.oversized:
-                    raise MalformedError("the section is too large")
-                lines = self._reader.trailers(entries)
-            except MalformedError as error:
-                raise StreamFault(PROTOCOL_ERROR, str(error)) from None
-            if self.repeatable and len(block) <= _KEPT_BLOCK:
-                if len(self._trailers) >= _KEPT_SECTIONS:
-                    self._trailers.clear()
-                self._trailers[block] = lines
-        return lines
-
-    def _forget_blocks(self) -> None:
-        self._heads.clear()
-        self._trailers.clear()
 
     def hold_head(self, stream: ClientStream) -> None:
         """

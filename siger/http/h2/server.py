@@ -10,28 +10,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from siger.errors import Reason
-from siger.http.deadlines import NEVER
 from siger.http.fields import HeadError
-from siger.http.h2.connection import Http2Connection
 from siger.http.h2.constants import (
-    CANCEL,
     DEFAULT_WINDOW,
-    LARGEST_STREAM,
     MAX_CONCURRENT_STREAMS,
     MAX_HEADER_LIST_SIZE,
-    NO_ERROR,
     PREFACE,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
 )
 from siger.http.h2.errors import ConnectionFault, MalformedError, StreamFault
+from siger.http.h2.request_sections import RequestSections
 from siger.http.h2.requests import RequestReader
 from siger.http.h2.server_stream import ServerStream
 from siger.http.h2.streams import Http2Stream
 from siger.http.h2.terms import Terms
 from siger.http.h2.writing import Batch
 from siger.http.hpack.encoder import NO_TABLE, LinePacker
-from siger.http.transport import Transport, close, unacknowledged
+from siger.http.transport import Transport
 
 if TYPE_CHECKING:
     from siger.config.settings.limits import Limits
@@ -44,9 +40,6 @@ _CONNECTION_WINDOW: Final = 1 << 20
 _LARGEST_HELD: Final = 1 << 20
 _PSEUDO_FIELDS: Final = 4
 _REMEMBERED_GAPS: Final = 16
-_KEPT_BLOCK: Final = 1024
-_KEPT_IN_ALL: Final = 16384
-"""How much a connection keeps of blocks, by what they unpack to: a block may be a hundredth of that."""
 
 
 class ServerContext:
@@ -68,31 +61,20 @@ class ServerContext:
         self.packer = LinePacker()
 
 
-class ServerConnection(Http2Connection):
+class ServerConnection(RequestSections):
     """
     A client's connection.
 
     @ivar peer: the socket's peer address as text, without port.
     @ivar secure: whether the connection is TLS.
-    @ivar context: what it shares with HTTP/1.1 channels.
     @ivar server: what it shares with other connections of HTTP/2.
-    @ivar limits: what clients may cost.
     """
 
     __slots__ = (
-        "_drained_at",
         "_first_block",
-        "_greeted",
-        "_heads",
-        "_idle_due",
-        "_kept",
-        "_open_heads",
         "_preface",
         "_requests",
         "_skipped",
-        "_unacknowledged",
-        "context",
-        "limits",
         "peer",
         "secure",
         "server",
@@ -101,26 +83,15 @@ class ServerConnection(Http2Connection):
     def __init__(
         self, context: ChannelContext, server: ServerContext, transport: Transport, peer: bytes, secure: bool
     ) -> None:
-        limits: Limits = context.limits
-        super().__init__(server.batch, transport, context.deadlines, server.reader.static, server.terms)
-        self.context = context
+        super().__init__(server.batch, transport, context, server.reader, server.terms)
         self.server = server
-        self.limits = limits
         self.peer = peer
         self.secure = secure
         self._preface = b""
         self._first_block = True
         self._requests = 0
-        self._drained_at = NEVER
-        self._heads: dict[bytes, RequestHead] = {}
-        self._open_heads: dict[bytes, RequestHead] = {}
-        self._kept = 0
         self._skipped: list[tuple[int, int]] = []
-        self._greeted = False
-        self._unacknowledged = -1
-        self.deadline = self._idle_due = context.deadlines.now + limits.header_timeout
-        context.channels.add(self)
-        self._begin({MAX_CONCURRENT_STREAMS: server.streams, MAX_HEADER_LIST_SIZE: limits.header_bytes})
+        self._begin({MAX_CONCURRENT_STREAMS: server.streams, MAX_HEADER_LIST_SIZE: self.limits.header_bytes})
 
     def __repr__(self) -> str:
         state = f"{len(self.streams)} streams, {self._requests} requests"
@@ -172,8 +143,7 @@ class ServerConnection(Http2Connection):
         self._highest = number
         if self.choked:
             self._answer()
-        known = self._heads if end else self._open_heads
-        head = known.get(block)
+        head = self.known_head(block, end)
         if number > self.goaway_last or len(self.streams) >= self.server.streams:
             if head is None:
                 self.decode(block)
@@ -213,52 +183,18 @@ class ServerConnection(Http2Connection):
             self.drain(False)
 
     def _read_request(self, stream: ServerStream, block: bytes, end: bool) -> RequestHead | None:
-        entries = self.decode(block)
         try:
-            if self._decoder.oversized:
-                raise HeadError(Reason.HEADERS_TOO_LARGE)
-            head = self.server.reader.head(entries, not end)
-            self._check_target(head)
+            return self.read_head(block, end)
         except MalformedError as malformed:
             self.remember(stream.number)
             self.write_reset(stream.identifier, PROTOCOL_ERROR)
             stream.drop()  # an answer goes nowhere, but it is told that there was a request
             stream.refuse(HeadError(Reason.MALFORMED_REQUEST, str(malformed)))
             self._count_reset()
-            return None
         except HeadError as error:
             self._open(stream)
             stream.refuse(error)
-            return None
-        if self.repeatable and len(block) <= _KEPT_BLOCK:
-            self._keep(block, end, head)
-        return head
-
-    def _check_target(self, head: RequestHead) -> None:
-        if len(head.path) + len(head.query) > self.limits.request_line:
-            raise HeadError(Reason.URI_TOO_LONG)
-
-    def _keep(self, block: bytes, end: bool, head: RequestHead) -> None:
-        size = len(block) + self._decoder.size
-        if size > _KEPT_IN_ALL:
-            return
-        if self._kept + size > _KEPT_IN_ALL:
-            self._forget_blocks()
-        self._kept += size
-        known = self._heads if end else self._open_heads
-        known[block] = head
-
-    def _forget_blocks(self) -> None:
-        self._heads.clear()
-        self._open_heads.clear()
-        self._kept = 0
-
-    def _settings_acknowledged(self) -> None:
-        super()._settings_acknowledged()
-        if not self._greeted:
-            # It has begun, and may have connected ahead of its first request.
-            self._greeted = True
-            self._idle_due = self.now + self.limits.keepalive_timeout
+        return None
 
     def goaway_received(self, last: int, code: int) -> None:
         """
@@ -292,115 +228,3 @@ class ServerConnection(Http2Connection):
         if self.streams.get(stream.number) is stream:
             self._resets.earn(1)
             self.forget(stream)
-
-    def forget(self, stream: Http2Stream) -> None:
-        """
-        See L{Http2Connection.forget}.
-        """
-        super().forget(stream)
-        if not self.streams and not self.closed:
-            self._idle_due = self.now + self.limits.keepalive_timeout
-            if self._drained_at == NEVER and self._block is None:
-                self.deadline = self._idle_due
-
-    # Ends.
-
-    def read_ended(self) -> None:
-        """
-        The client will send no more. Nobody waiting is the rule, as on HTTP/1.1, so work is stopped.
-        """
-        if self.streams:
-            self.abort()
-        else:
-            self.end()
-            close(self.transport)
-
-    def connection_lost(self) -> None:
-        """
-        See L{Http2Connection.connection_lost}.
-        """
-        self.context.channels.discard(self)
-        super().connection_lost()
-
-    def drain(self, idle: bool) -> None:
-        """
-        Take no further request, in two steps, so that no request that is on its way is lost (section 6.8).
-
-        @param idle: take the second step now: name the last request that is answered, and close when it has been.
-        """
-        if self.closed:
-            if idle:
-                close(self.transport)  # who has not closed by now is not waited for
-            return
-        if self._drained_at == NEVER:
-            self._drained_at = self.now + 1.0
-            self.write_goaway(LARGEST_STREAM, NO_ERROR)
-            self.deadline = 0.0
-        if idle and not self.goaway_sent:
-            self.goaway_sent = True
-            self.goaway_last = self._highest
-            self.write_goaway(self._highest, NO_ERROR)
-        if self.goaway_sent and not self.streams:
-            self.end()
-
-    def deadline_passed(self) -> None:
-        """
-        Look after the streams, or give up an idle connection.
-        """
-        now = self.now
-        if self.closed:
-            self.closing_passed()
-            return
-        if self._drained_at <= now:
-            self.drain(True)
-        if not self._settled or self._block is not None:
-            self._watch_beginning(now)
-        if self.streams:
-            self._watch_streams(now)
-        elif self._drained_at == NEVER:
-            self._watch_idleness(now)
-
-    def _watch_beginning(self, now: float) -> None:
-        # A connection has to begin, and a header block to end, in the time that HTTP/1.1 has for a head.
-        if self._block_since + self.limits.header_timeout <= now:
-            self.fail(PROTOCOL_ERROR, "what was begun does not end in time")
-
-    def _watch_idleness(self, now: float) -> None:
-        if self._idle_due <= now:
-            self.drain(False)
-            self.drain(True)
-        elif self._block is None:
-            self.deadline = self._idle_due
-
-    def _watch_streams(self, now: float) -> None:
-        limit = now - self.limits.write_timeout
-        moving = self.progressed > limit or (self.choked and self._is_read())
-        for stream in list(self.streams.values()):
-            # One that only waits for its turn among others is not the client's fault.
-            if stream.stalled_since <= limit and not (moving and stream.send_window > 0):
-                self._give_up(stream, moving)
-            elif stream.deadline <= now and isinstance(stream, ServerStream):
-                stream.deadline_passed()
-
-    def _is_read(self) -> bool:
-        # What the kernel holds may take the client as long as all else, and it tells nobody until much of it is gone.
-        before, self._unacknowledged = self._unacknowledged, unacknowledged(self.transport)
-        if self._unacknowledged < 0 or self._unacknowledged == before:
-            return False
-        self.progressed = self.now
-        return True
-
-    def writing_paused(self) -> None:
-        """
-        See L{Http2Connection.writing_paused}.
-        """
-        super().writing_paused()
-        self._unacknowledged = unacknowledged(self.transport)
-
-    def _give_up(self, stream: Http2Stream, moving: bool) -> None:
-        # The client lets nothing through: on this stream, or at all.
-        if self.choked and not moving:
-            self.abort()
-        else:
-            self.reset(stream, CANCEL)
-            stream.reset_received(CANCEL)
