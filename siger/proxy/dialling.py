@@ -102,14 +102,39 @@ class DialFactory(ClientFactory):
         self._dialler.dial_failed(self, _connect_reason(reason))
 
 
-class UpstreamProtocol(TwistedProtocol):
+class InstanceProtocol(TwistedProtocol):
     """
-    Joins an L{UpstreamConnection} to its transport.
+    Joins a connection to its transport, whose producer it is.
 
     @ivar reads_directly: the transport may call C{dataReceived} without Twisted's log context; see L{siger.transports}.
     """
 
     reads_directly = True
+
+    _connection: UpstreamConnection | ClientConnection
+
+    def pauseProducing(self) -> None:
+        """
+        The transport's buffer is full.
+        """
+        self._connection.writing_paused()
+
+    def resumeProducing(self) -> None:
+        """
+        The transport's buffer has room.
+        """
+        self._connection.writing_resumed()
+
+    def stopProducing(self) -> None:
+        """
+        The transport is closing; C{connectionLost} says so too.
+        """
+
+
+class UpstreamProtocol(InstanceProtocol):
+    """
+    Joins an L{UpstreamConnection} to its transport.
+    """
 
     _connection: UpstreamConnection
 
@@ -133,32 +158,11 @@ class UpstreamProtocol(TwistedProtocol):
         """
         self._connection.connection_lost(reason.check(ConnectionDone) is not None)
 
-    def pauseProducing(self) -> None:
-        """
-        The transport's buffer is full.
-        """
-        self._connection.writing_paused()
 
-    def resumeProducing(self) -> None:
-        """
-        The transport's buffer has room.
-        """
-        self._connection.writing_resumed()
-
-    def stopProducing(self) -> None:
-        """
-        The transport is closing; C{connectionLost} says so too.
-        """
-
-
-class Http2Protocol(TwistedProtocol):
+class Http2Protocol(InstanceProtocol):
     """
     Joins a L{ClientConnection} to its transport.
-
-    @ivar reads_directly: as for L{UpstreamProtocol}.
     """
-
-    reads_directly = True
 
     _connection: ClientConnection
 
@@ -183,23 +187,6 @@ class Http2Protocol(TwistedProtocol):
         The connection is gone.
         """
         self._connection.connection_lost()
-
-    def pauseProducing(self) -> None:
-        """
-        The transport's buffer is full.
-        """
-        self._connection.writing_paused()
-
-    def resumeProducing(self) -> None:
-        """
-        The transport's buffer has room.
-        """
-        self._connection.writing_resumed()
-
-    def stopProducing(self) -> None:
-        """
-        The transport is closing; C{connectionLost} says so too.
-        """
 
 
 def _connect_reason(failure: Failure) -> Reason:

@@ -16,8 +16,9 @@ from siger.http.h2.writing import Batch
 from siger.http.transport import Transport
 from siger.proxy.client_stream import ClientStream
 from siger.proxy.dialling import DialFactory, Http2Protocol, Secure
+from siger.proxy.instance_pool import InstancePool
 from siger.proxy.multiplexed import UNTOLD_STREAMS, ClientConnection
-from siger.proxy.waiting import Waiter, WaitingLine
+from siger.proxy.waiting import Waiter
 
 if TYPE_CHECKING:
     from siger.balancing.instances import Endpoint
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["MultiplexedPool"]
 
 
-class MultiplexedPool:
+class MultiplexedPool(InstancePool):
     """
     One instance's connections.
 
-    @ivar timeouts: of the service.
     @ivar usual_streams: how many streams the instance let its last connection have.
     """
 
@@ -47,59 +47,28 @@ class MultiplexedPool:
         """
         @param secure: wraps the factory of a connection that is to be TLS.
         """
-        self._reactor = reactor
-        self._endpoint = endpoint
+        super().__init__(reactor, endpoint, settings, deadlines, secure)
         self._reader = reader
         self._batch = batch
-        self._secure = secure
         self._max_streams = settings.max_streams
         self._max_connections = settings.h2_connections
-        self._max_waiting = settings.max_waiting
         self._connections: list[ClientConnection] = []
         self._retired: set[ClientConnection] = set()
-        self._line = WaitingLine(deadlines, self._give_up)
-        self._dialling: set[DialFactory] = set()
-        self._closed = False
-        self.timeouts = settings.timeouts
-        self.deadlines = deadlines
         self.usual_streams = UNTOLD_STREAMS
-
-    def __repr__(self) -> str:
-        return f"<MultiplexedPool {self._endpoint.label.decode()} [{self.describe()}]>"
-
-    def describe(self) -> str:
-        """
-        The state in words.
-        """
-        return f"{self.active} active, {self.idle} idle, {self.connecting} connecting, {self.waiting} waiting"
 
     @property
     def active(self) -> int:
         """
-        Connections with an exchange on them.
+        See L{InstancePool.active}.
         """
         return len([connection for connection in self._all() if connection.load])
 
     @property
     def idle(self) -> int:
         """
-        Connections without any.
+        See L{InstancePool.idle}.
         """
         return len([connection for connection in self._all() if not connection.load])
-
-    @property
-    def connecting(self) -> int:
-        """
-        Connections being made.
-        """
-        return len(self._dialling)
-
-    @property
-    def waiting(self) -> int:
-        """
-        Exchanges that wait for a stream.
-        """
-        return len(self._line)
 
     def _all(self) -> list[ClientConnection]:
         return [*self._connections, *self._retired]
@@ -143,33 +112,16 @@ class MultiplexedPool:
             self._line.append(waiter, self.timeouts.connect if patience is None else patience)
             self._dial_another()
 
-    def cancel(self, waiter: Waiter) -> None:
-        """
-        Wait no more.
-        """
-        self._line.remove(waiter)
-
-    def _give_up(self, waiter: Waiter) -> None:
-        waiter.connect_failed(Reason.CONNECT_TIMEOUT if self._dialling else Reason.POOL_FULL)
-
     # Making a connection.
 
     def _dial_another(self) -> None:
         # One at a time: what waits can often use the one that is being made.
-        if self._closed or self._dialling or len(self._connections) >= self._max_connections:
-            return
-        factory = DialFactory(self)
-        self._dialling.add(factory)
-        instance = self._endpoint.instance
-        timeout = self.timeouts.connect + 1.0
-        wrapped = factory if self._secure is None else self._secure(factory, instance.address, timeout)
-        connector = self._reactor.connectTCP(instance.address, instance.port, wrapped, timeout=timeout)
-        if not factory.settled:
-            factory.connector = connector
+        if not self._closed and not self._dialling and len(self._connections) < self._max_connections:
+            self._dial(self.timeouts.connect)
 
     def make_protocol(self, factory: DialFactory) -> Http2Protocol:
         """
-        See L{siger.proxy.dialling.Dialler.make_protocol}.
+        See L{InstancePool.make_protocol}.
         """
         return Http2Protocol(self, factory)
 
@@ -229,16 +181,6 @@ class MultiplexedPool:
         """
         self._retired.discard(connection)
 
-    def close(self) -> None:
-        """
-        The instance is gone from discovery: running exchanges finish, and their connections then close.
-        """
-        self._closed = True
+    def _let_go(self) -> None:
         for connection in list(self._connections):
             connection.retire()
-        while (waiter := self._line.pop()) is not None:
-            waiter.connect_failed(Reason.NO_INSTANCE)
-        for factory in list(self._dialling):
-            if factory.connector is not None:
-                # Which may have got as far as the handshake of TLS.
-                factory.connector.disconnect()

@@ -17,18 +17,17 @@ from siger.http.deadlines import Deadlines
 from siger.http.response import ResponseParser
 from siger.proxy.connection import UpstreamConnection
 from siger.proxy.dialling import DialFactory, Secure, UpstreamProtocol
-from siger.proxy.waiting import Waiter, WaitingLine
+from siger.proxy.instance_pool import InstancePool
+from siger.proxy.waiting import Waiter
 
 __all__ = ["Pool"]
 
 _PEEK_AFTER: Final = 0.5
 
 
-class Pool:
+class Pool(InstancePool):
     """
     One instance's connections.
-
-    @ivar timeouts: of the service.
     """
 
     def __init__(
@@ -43,61 +42,23 @@ class Pool:
         """
         @param secure: wraps the factory of a connection that is to be TLS.
         """
-        self._reactor = reactor
-        self._secure = secure
-        self._endpoint = endpoint
+        super().__init__(reactor, endpoint, settings, deadlines, secure)
         self._limit = settings.max_connections
-        self._max_waiting = settings.max_waiting
         self._idle: list[UpstreamConnection] = []
-        self._line = WaitingLine(deadlines, self._give_up)
-        self._dialling: set[DialFactory] = set()
         self._open = 0
-        self._closed = False
-        self.timeouts = settings.timeouts
-        self.deadlines = deadlines
         self.parser = parser
-
-    def __repr__(self) -> str:
-        return f"<Pool {self._endpoint.label.decode()} [{self.describe()}]>"
-
-    def describe(self) -> str:
-        """
-        The state in words.
-        """
-        return f"{self.active} active, {self.idle} idle, {self.connecting} connecting, {self.waiting} waiting"
-
-    @property
-    def deadline(self) -> float:
-        """
-        When somebody in line has waited too long.
-        """
-        return self._line.deadline
 
     @property
     def idle(self) -> int:
         """
-        Connections that wait for an exchange.
+        See L{InstancePool.idle}.
         """
         return len(self._idle)
 
     @property
-    def connecting(self) -> int:
-        """
-        Connections being made.
-        """
-        return len(self._dialling)
-
-    @property
-    def waiting(self) -> int:
-        """
-        Exchanges that wait for a connection.
-        """
-        return len(self._line)
-
-    @property
     def active(self) -> int:
         """
-        Connections with an exchange on them.
+        See L{InstancePool.active}.
         """
         return self._open - self.idle - self.connecting
 
@@ -150,32 +111,15 @@ class Pool:
         else:
             waiter.connect_failed(Reason.POOL_FULL)
 
-    def cancel(self, waiter: Waiter) -> None:
-        """
-        Wait no more.
-        """
-        self._line.remove(waiter)
-
-    def _give_up(self, waiter: Waiter) -> None:
-        waiter.connect_failed(Reason.CONNECT_TIMEOUT if self._dialling else Reason.POOL_FULL)
-
     # Making one.
 
     def _dial(self, patience: float) -> None:
         self._open += 1
-        instance = self._endpoint.instance
-        factory = DialFactory(self)
-        self._dialling.add(factory)
-        # Whoever waits has a deadline of their own; the reactor's is only there to end the attempt itself.
-        timeout = patience + 1.0
-        wrapped = factory if self._secure is None else self._secure(factory, instance.address, timeout)
-        connector = self._reactor.connectTCP(instance.address, instance.port, wrapped, timeout=timeout)
-        if not factory.settled:
-            factory.connector = connector
+        super()._dial(patience)
 
     def make_protocol(self, factory: DialFactory) -> UpstreamProtocol:
         """
-        A connection is there: what is to be on it.
+        See L{InstancePool.make_protocol}.
         """
         return UpstreamProtocol(self, factory)
 
@@ -228,20 +172,10 @@ class Pool:
             self._idle.remove(connection)
         self._dial_for_waiting()
 
-    def close(self) -> None:
-        """
-        The instance is gone from discovery: idle connections close, running exchanges finish.
-        """
-        self._closed = True
+    def _let_go(self) -> None:
         for connection in list(self._idle):
             connection.abort()
         self._idle.clear()
-        while (waiter := self._line.pop()) is not None:
-            waiter.connect_failed(Reason.NO_INSTANCE)
-        for factory in list(self._dialling):
-            if factory.connector is not None:
-                # Which may have got as far as the handshake of TLS.
-                factory.connector.disconnect()
 
 
 def _readable(descriptor: int) -> bool:
