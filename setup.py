@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 #: The modules worth compiling, as paths from here.  Their types come from Siger and the standard library alone, so that
 #: they are compiled the same where Siger's dependencies are not installed, as in pip's isolated builds.
 HOT = [
+    "siger/answers.py",
     "siger/balancing/algorithms.py",
     "siger/balancing/service.py",
     "siger/destinations.py",
@@ -95,6 +96,7 @@ HOT = [
     "siger/proxy/response_heads.py",
     "siger/proxy/tunnel.py",
     "siger/proxy/websocket.py",
+    "siger/ways.py",
 ]
 
 #: mypy as mypyc runs it: none of the project's own settings, whose plugins are not installed where wheels are built.

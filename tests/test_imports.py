@@ -25,7 +25,8 @@ LAYERS = [
     {"siger.http"},
     {"siger.tls"},
     {"siger.proxy", "siger.admin", "siger.discovery", "siger.auth", "siger.jobs"},
-    {"siger.destinations", "siger.store", "siger.upstreams", "siger.worker", "siger.health"},
+    {"siger.destinations", "siger.store", "siger.upstreams", "siger.worker", "siger.health"}
+    | {"siger.ways", "siger.answers"},
     {"siger.frontdoor", "siger.drain", "siger.membership", "siger.accounts", "siger.queue", "siger.vitals"},
     {"siger.own", "siger.figures"},
     {"siger.gateway", "siger.workers", "siger.process"},

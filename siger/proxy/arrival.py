@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from siger.balancing.service import Service
     from siger.config.settings.services import ServiceSettings
+    from siger.errors import Reason
     from siger.http.request import RequestHead
     from siger.http.stream import Stream
     from siger.observe.stats import GrpcStats, RouteStats
@@ -65,10 +66,23 @@ class Arrival:
     @ivar start: when its head was complete, by C{time.monotonic}.
     @ivar place: where it goes.
     @ivar target: what it asks for there; without the query as long as it may yet be refused.
+    @ivar refusal: why it cannot be answered there, whoever asks; C{None} if it can.
+    @ivar allow: the methods that could, if that is for its method.
     @ivar identity: whose it is, if that is known.
     """
 
-    __slots__ = ("client", "head", "identity", "place", "request_id", "start", "stream", "target")
+    __slots__ = (
+        "allow",
+        "client",
+        "head",
+        "identity",
+        "place",
+        "refusal",
+        "request_id",
+        "start",
+        "stream",
+        "target",
+    )
 
     def __init__(self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, start: float) -> None:
         self.head = head
@@ -78,4 +92,6 @@ class Arrival:
         self.start = start
         self.place: Destination
         self.target = b""
+        self.refusal: Reason | None = None
+        self.allow = b""
         self.identity: Identity | None = None
