@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.task import Clock
 
+from siger.config.settings.services import Timeouts
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.response import ResponseHead, ResponseParser
 from siger.proxy.connection import UpstreamConnection
@@ -16,13 +17,35 @@ from siger.proxy.multiplexed import UNTOLD_STREAMS, ClientConnection
 
 if TYPE_CHECKING:
     from siger.errors import Reason
-    from siger.proxy.owners import Http2Owner
+    from siger.proxy.owners import Http1Owner, Http2Owner
     from siger.proxy.recipient import Recipient
 
-__all__ = ["FakeHttp2Owner", "FakeOwner", "FakeRecipient"]
+__all__ = ["TIMEOUTS", "FakeHttp2Owner", "FakeOwner", "FakeRecipient"]
+
+TIMEOUTS = Timeouts(connect=3, response=20, idle=10)
 
 
-class FakeOwner:
+class _Owner:
+    """
+    A pool, as far as its connections are concerned, and time.
+
+    @ivar events: what connections told it, in order.
+    """
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.deadlines = Deadlines(self.clock)
+        self.deadlines.start()
+        self.events: list[str] = []
+
+    def wait(self, seconds: float) -> None:
+        """
+        Let time pass.
+        """
+        self.clock.pump([INTERVAL] * round(seconds / INTERVAL))
+
+
+class FakeOwner(_Owner):
     """
     A pool that only notes what it is given back.
 
@@ -31,11 +54,8 @@ class FakeOwner:
     """
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.deadlines = Deadlines(self.clock)
-        self.deadlines.start()
+        super().__init__()
         self.parser = ResponseParser()
-        self.events: list[str] = []
         self.next: FakeRecipient | None = None
 
     def checkin(self, connection: UpstreamConnection) -> None:
@@ -54,14 +74,8 @@ class FakeOwner:
         """
         self.events.append("gone")
 
-    def wait(self, seconds: float) -> None:
-        """
-        Let time pass.
-        """
-        self.clock.pump([INTERVAL] * round(seconds / INTERVAL))
 
-
-class FakeHttp2Owner:
+class FakeHttp2Owner(_Owner):
     """
     A pool of shared connections that only notes what it is told.
 
@@ -70,11 +84,8 @@ class FakeHttp2Owner:
     """
 
     def __init__(self) -> None:
-        self.clock = Clock()
-        self.deadlines = Deadlines(self.clock)
-        self.deadlines.start()
+        super().__init__()
         self.usual_streams = UNTOLD_STREAMS
-        self.events: list[str] = []
         self.on_room: Callable[[ClientConnection], None] = lambda connection: None
 
     def released(self, connection: ClientConnection) -> None:
@@ -96,12 +107,6 @@ class FakeHttp2Owner:
         Note it.
         """
         self.events.append("gone")
-
-    def wait(self, seconds: float) -> None:
-        """
-        Let time pass.
-        """
-        self.clock.pump([INTERVAL] * round(seconds / INTERVAL))
 
 
 class FakeRecipient:
@@ -210,4 +215,5 @@ class FakeRecipient:
 
 if TYPE_CHECKING:
     _receives: Recipient = FakeRecipient()
-    _owns: Http2Owner = FakeHttp2Owner()
+    _owns: Http1Owner = FakeOwner()
+    _owns_shared: Http2Owner = FakeHttp2Owner()

@@ -13,13 +13,12 @@ from siger.errors import Reason
 from siger.proxy.connection import UpstreamConnection
 from tests.http.fakes import FakeTransport
 from tests.http.generators import noise, pieces, properties, splits
-from tests.proxy.fakes import FakeOwner, FakeRecipient
+from tests.proxy.fakes import TIMEOUTS, FakeOwner, FakeRecipient
 
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\n"
-TIMEOUTS = Timeouts(connect=3, response=20, idle=10)
 
 
 class Upstream:

@@ -9,59 +9,27 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError, TimeoutError, UserError
-from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
-from siger.config.settings.services import ServiceSettings, Timeouts
+from siger.config.settings.services import ServiceSettings
 from siger.errors import Reason
-from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.h2.constants import GOAWAY, HEADERS, LARGEST_STREAM, MAX_CONCURRENT_STREAMS, PREFACE
 from siger.http.h2.responses import ResponseReader
 from siger.http.h2.writing import Batch
-from siger.proxy.multiplexed import ClientStream
 from siger.proxy.multiplexed_pool import MultiplexedPool
 from tests.http.generators import properties
 from tests.http.h2.frames import Frame, goaway, headers, read_frames, reset, settings
-from tests.proxy.fakes import FakeRecipient
 from tests.proxy.http2_instance import GET, OK
-from tests.proxy.instance import FakeInstance, FakeWire
+from tests.proxy.instance import FakeWire
+from tests.proxy.pool_case import PoolCase
 
-TIMEOUTS = Timeouts(connect=3, response=20, idle=10)
 
-
-class FakeWaiter(FakeRecipient):
+class _PoolMixin(PoolCase):
     """
-    An exchange that waits for a stream and begins on it at once.
+    A pool of connections for many exchanges each.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.connection: ClientStream | None = None
-        self.failed: Reason | None = None
-
-    def connected(self, connection: ClientStream) -> None:
-        """
-        Begin.
-        """
-        assert self.connection is None
-        assert self.failed is None
-        self.connection = connection
-        connection.begin(self, GET, False, False, TIMEOUTS)
-
-    def connect_failed(self, reason: Reason) -> None:
-        """
-        Note it.
-        """
-        assert self.connection is None
-        assert self.failed is None
-        self.failed = reason
-
-
-class _PoolMixin(SynchronousTestCase):
-    """
-    A pool, its instance, and time.
-    """
+    REQUEST = GET
 
     def setUp(self) -> None:
         """
@@ -69,46 +37,12 @@ class _PoolMixin(SynchronousTestCase):
         """
         self.make(max_streams=4, h2_connections=2, max_waiting=3)
 
-    def make(self, secure: Any = None, **settings: Any) -> None:
+    def make_pool(self, settings: ServiceSettings, secure: Any) -> MultiplexedPool:
         """
-        Make a pool with these settings.
+        See L{PoolCase.make_pool}.
         """
-        self.reactor = MemoryReactorClock()
-        self.reactor.advance(1000)
-        self.instance = FakeInstance(self.reactor)
-        self.deadlines = Deadlines(self.reactor)
-        self.deadlines.start()
-        self.pool = MultiplexedPool(
-            self.reactor,
-            Endpoint(Instance("192.0.2.9", 80), "h2c"),
-            ServiceSettings(timeouts=TIMEOUTS, **settings),
-            self.deadlines,
-            ResponseReader(),
-            Batch(),
-            secure,
-        )
-        self.waiters: list[FakeWaiter] = []
-
-    def later(self, seconds: float) -> None:
-        """
-        Let time pass, and what was closed be gone.
-        """
-        for _ in range(round(seconds / INTERVAL)):
-            self.reactor.advance(INTERVAL)
-            self.instance.settle()
-
-    def ask(self) -> FakeWaiter:
-        """
-        Need a stream.
-        """
-        waiter = FakeWaiter()
-        self.waiters.append(waiter)
-        stream = self.pool.checkout()
-        if stream is None:
-            self.pool.wait(waiter, TIMEOUTS.connect)
-        else:
-            waiter.connected(stream)
-        return waiter
+        endpoint = Endpoint(Instance("192.0.2.9", 80), "h2c")
+        return MultiplexedPool(self.reactor, endpoint, settings, self.deadlines, ResponseReader(), Batch(), secure)
 
     def accept(self, *values: tuple[int, int]) -> FakeWire:
         """
@@ -130,12 +64,6 @@ class _PoolMixin(SynchronousTestCase):
         """
         self.assertTrue(wire.received.startswith(PREFACE))
         return read_frames(wire.received.removeprefix(PREFACE))
-
-    def state(self) -> str:
-        """
-        The pool's state in words.
-        """
-        return repr(self.pool).partition("[")[2].rstrip("]>")
 
 
 class SharingTests(_PoolMixin):
@@ -287,7 +215,7 @@ class WaitingTests(_PoolMixin):
         """
         Without a word it waits as long as its service says.
         """
-        waiter = FakeWaiter()
+        waiter = self.waiter()
         self.pool.wait(waiter)
         self.later(3.25)
         self.assertIs(waiter.failed, Reason.CONNECT_TIMEOUT)
@@ -316,7 +244,7 @@ class WaitingTests(_PoolMixin):
         """
         self.ask()
         wire = self.accept()
-        waiter = FakeWaiter()
+        waiter = self.waiter()
         self.pool.wait(waiter)
         self.assertIsNotNone(waiter.connection)
         self.assertEqual(self.asked(wire), [1, 3])
@@ -353,7 +281,7 @@ class DialTests(_PoolMixin):
         Who comes back when told has a connection made anew, and is not told of the same attempt again.
         """
         self.ask()
-        again = FakeWaiter()
+        again = self.waiter()
         insistent = self.ask()
         insistent.connect_failed = lambda reason: self.pool.wait(again)  # type: ignore[method-assign]
         self.instance.refuse(ConnectionRefusedError())
@@ -473,7 +401,7 @@ class CloseTests(_PoolMixin):
         self.assertTrue(idle.transport.half_closed)
         self.assertEqual(self.frames(idle)[-1].kind, GOAWAY)
         self.assertFalse(busy.transport.half_closed)
-        waiter = FakeWaiter()
+        waiter = self.waiter()
         self.assertIsNone(self.pool.checkout())
         self.pool.wait(waiter)
         self.assertIs(waiter.failed, Reason.NO_INSTANCE)

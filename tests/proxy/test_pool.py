@@ -10,55 +10,23 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionRefusedError, TimeoutError, UserError
-from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase
 
 from siger.balancing.instances import Endpoint, Instance
-from siger.config.settings.services import ServiceSettings, Timeouts
+from siger.config.settings.services import ServiceSettings
 from siger.errors import Reason
-from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.response import ResponseParser
-from siger.proxy.connection import UpstreamConnection
 from siger.proxy.pool import Pool
 from tests.http.generators import properties
-from tests.proxy.fakes import FakeRecipient
-from tests.proxy.instance import FakeInstance, FakeWire
+from tests.proxy.fakes import TIMEOUTS
+from tests.proxy.instance import FakeWire
+from tests.proxy.pool_case import FakeWaiter, PoolCase
 
 OK = b"HTTP/1.1 204 x\r\n\r\n"
-TIMEOUTS = Timeouts(connect=3, response=20, idle=10)
 
 
-class FakeWaiter(FakeRecipient):
+class _PoolMixin(PoolCase):
     """
-    An exchange that waits for a connection and begins on it at once.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.connection: UpstreamConnection | None = None
-        self.failed: Reason | None = None
-
-    def connected(self, connection: UpstreamConnection) -> None:
-        """
-        Begin.
-        """
-        assert self.connection is None
-        assert self.failed is None
-        self.connection = connection
-        connection.begin(self, b"request", False, False, TIMEOUTS)
-
-    def connect_failed(self, reason: Reason) -> None:
-        """
-        Note it.
-        """
-        assert self.connection is None
-        assert self.failed is None
-        self.failed = reason
-
-
-class _PoolMixin(SynchronousTestCase):
-    """
-    A pool, its instance, and time.
+    A pool of connections for one exchange each.
     """
 
     def setUp(self) -> None:
@@ -67,54 +35,21 @@ class _PoolMixin(SynchronousTestCase):
         """
         self.make(max_connections=3, max_waiting=2)
 
-    def make(self, **settings: Any) -> None:
+    def make_pool(self, settings: ServiceSettings, secure: Any) -> Pool:
         """
-        Make a pool with these settings.
+        See L{PoolCase.make_pool}.
         """
-        self.reactor = MemoryReactorClock()
-        self.reactor.advance(1000)
-        self.instance = FakeInstance(self.reactor)
-        self.deadlines = Deadlines(self.reactor)
-        self.deadlines.start()
         endpoint = Endpoint(Instance("192.0.2.9", 80))
-        self.pool = Pool(
-            self.reactor, endpoint, ServiceSettings(timeouts=TIMEOUTS, **settings), self.deadlines, ResponseParser()
-        )
-
-    def later(self, seconds: float) -> None:
-        """
-        Let time pass, and what was closed be gone.
-        """
-        for _ in range(round(seconds / INTERVAL)):
-            self.reactor.advance(INTERVAL)
-            self.instance.settle()
-
-    def ask(self) -> FakeWaiter:
-        """
-        Need a connection.
-        """
-        waiter = FakeWaiter()
-        connection = self.pool.checkout()
-        if connection is None:
-            self.pool.wait(waiter, TIMEOUTS.connect)
-        else:
-            waiter.connected(connection)
-        return waiter
+        return Pool(self.reactor, endpoint, settings, self.deadlines, ResponseParser(), secure)
 
     def served(self) -> FakeWire:
         """
         A new connection that has served once and is idle.
         """
-        self.pool.wait(FakeWaiter(), TIMEOUTS.connect)
+        self.wait()
         wire = self.instance.accept()
         wire.say(OK)
         return wire
-
-    def state(self) -> str:
-        """
-        The pool's state in words.
-        """
-        return repr(self.pool).partition("[")[2].rstrip("]>")
 
 
 class CheckoutTests(_PoolMixin):
@@ -172,7 +107,7 @@ class CheckoutTests(_PoolMixin):
         """
         One that was closed after its response is not kept.
         """
-        self.pool.wait(FakeWaiter(), TIMEOUTS.connect)
+        self.wait()
         self.instance.accept().say(b"HTTP/1.1 204 x\r\nConnection: close\r\n\r\n")
         self.assertIsNone(self.pool.checkout())
         self.instance.settle()
@@ -198,7 +133,7 @@ class QuietTests(_PoolMixin):
         """
         An idle connection over the pair.
         """
-        self.pool.wait(FakeWaiter(), TIMEOUTS.connect)
+        self.wait()
         wire = self.instance.accept(self.near)
         wire.say(OK)
         self.later(seconds)
@@ -244,7 +179,7 @@ class QuietTests(_PoolMixin):
         """
         self.near.close()
         for handle in (self.near, None, object()):
-            self.pool.wait(FakeWaiter(), TIMEOUTS.connect)
+            self.wait()
             self.instance.accept(handle).say(OK)
             self.later(1)
             self.assertIsNotNone(self.pool.checkout())
@@ -333,7 +268,7 @@ class DialTests(_PoolMixin):
         """
         Each waits as long as it can, whoever came first.
         """
-        first, second = FakeWaiter(), FakeWaiter()
+        first, second = self.waiter(), self.waiter()
         self.pool.wait(first, 10)
         self.pool.wait(second, 2)
         self.later(2.25)
@@ -478,8 +413,7 @@ class LimitTests(_PoolMixin):
         Who needs a new connection is not kept waiting by idle ones: the oldest makes room.
         """
         wires = [self.served() for _ in range(3)]
-        waiter = FakeWaiter()
-        self.pool.wait(waiter, TIMEOUTS.connect)
+        waiter = self.wait()
         self.instance.settle()
         self.assertEqual([wire.lost for wire in wires], [True, False, False])
         self.instance.accept()
@@ -507,7 +441,7 @@ class IdleTests(_PoolMixin):
         """
         Less than the instance says: C13.
         """
-        self.pool.wait(FakeWaiter(), TIMEOUTS.connect)
+        self.wait()
         wire = self.instance.accept()
         wire.say(b"HTTP/1.1 204 x\r\nKeep-Alive: timeout=5\r\n\r\n")
         self.later(3.5)
@@ -648,8 +582,7 @@ class PropertyTests(_PoolMixin):
         if step == "ask":
             waiters.append(self.ask())
         elif step == "fresh":
-            waiters.append(FakeWaiter())
-            self.pool.wait(waiters[-1], TIMEOUTS.connect)
+            waiters.append(self.wait())
         elif step == "accept" and self.instance.attempts:
             self.instance.accept()
         elif step == "refuse" and self.instance.attempts:
