@@ -1,8 +1,6 @@
 """
-The other end of a connection of HTTP/2 to an instance, for tests: no socket, no time but its clock's.
-
-L{RawInstance} answers with whatever bytes a test makes. L{LibraryInstance} is the server of somebody else's
-implementation, the sans-I/O C{h2} of Hyper, which raises whenever Siger breaks a rule.
+An instance at the other end of a connection of HTTP/2, for tests: one that answers with whatever bytes a test makes,
+and one that C{h2} plays.
 """
 
 from __future__ import annotations
@@ -10,24 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import h2.config
-import h2.connection
 import h2.events
 
 from siger.config.settings.services import Timeouts
-from siger.http.h2.constants import FRAME_HEAD, PREFACE
 from siger.http.h2.responses import ResponseReader
 from siger.http.h2.writing import Batch
 from siger.http.hpack.encoder import pack_field, pack_lines
 from siger.proxy.multiplexed import ClientConnection, ClientStream
 from tests.http.fakes import FakeTransport
 from tests.http.generators import pieces
-from tests.http.h2.frames import SETTINGS_ACK, Frame, block, read_frames, settings
-from tests.proxy.fakes import FakeHttp2Owner, FakeRecipient
+from tests.http.h2.frames import SETTINGS_ACK, block, settings
+from tests.http.h2.peer import LibraryPeer, Message, RawPeer
+from tests.proxy.fakes import TIMEOUTS, FakeHttp2Owner, FakeRecipient
 
-__all__ = ["GET", "OK", "TIMEOUTS", "Call", "LibraryInstance", "RawInstance", "packed"]
-
-TIMEOUTS = Timeouts(connect=3, response=20, idle=10)
+__all__ = ["GET", "OK", "Call", "LibraryInstance", "RawInstance", "packed"]
 
 OK = block((b":status", b"200"))
 """The least of a response."""
@@ -61,7 +55,7 @@ class Call:
         return self.recipient.events
 
 
-class RawInstance:
+class RawInstance(RawPeer):
     """
     One connection to an instance, from the instance's side.
     """
@@ -77,9 +71,8 @@ class RawInstance:
         @param begin: what the instance begins with.
         """
         self.owner = FakeHttp2Owner()
-        self.transport = transport or FakeTransport()
+        super().__init__(self.owner.clock, self.owner.deadlines, transport)
         self.connection = ClientConnection(self.owner, self.transport, ResponseReader(), batch or Batch(), max_streams)
-        self._seen = 0
         self.calls: list[Call] = []
         if begin:
             self.say(begin)
@@ -111,59 +104,16 @@ class RawInstance:
             if not self.transport.half_closed:
                 self.connection.data_received(piece)
 
-    def received(self) -> bytes:
-        """
-        The bytes that have arrived here since this was last asked.
-        """
-        written, seen = self.transport.written, self._seen
-        self._seen = len(written)
-        return written[seen:]
-
-    def frames(self) -> list[Frame]:
-        """
-        The same as frames, without the preface.
-        """
-        return read_frames(self.received().removeprefix(PREFACE))
-
-    def wait(self, seconds: float) -> None:
-        """
-        Let time pass.
-        """
-        self.owner.wait(seconds)
-
     def go(self) -> None:
         """
         Be gone.
         """
         self.connection.connection_lost()
 
-    @property
-    def watched(self) -> int:
-        """
-        How many connections have a deadline.
-        """
-        return len(self.owner.deadlines._members)
 
-
-class Request:
-    """
-    What came of a request here.
-    """
-
-    def __init__(self) -> None:
-        self.fields: list[tuple[bytes, bytes]] = []
-        self.body = b""
-        self.trailers: list[tuple[bytes, bytes]] = []
-        self.ended = False
-        self.code: int | None = None
-
-
-class LibraryInstance(RawInstance):
+class LibraryInstance(LibraryPeer, RawInstance):
     """
     The server of C{h2}.
-
-    @ivar peer: it.
-    @ivar reading: it gives credit for what it has received.
     """
 
     def __init__(self, values: dict[int, int] | None = None, lengths: Sequence[int] = (), **others: Any) -> None:
@@ -172,69 +122,35 @@ class LibraryInstance(RawInstance):
         @param lengths: see L{say}.
         """
         super().__init__(begin=b"", **others)
-        self._lengths = lengths
-        self.reading = True
-        self.requests: dict[int, Request] = {}
-        self.other_events: list[h2.events.Event] = []
-        configuration = h2.config.H2Configuration(client_side=False, header_encoding=None)
-        self.peer = h2.connection.H2Connection(configuration)
-        self.peer.initiate_connection()
-        if values:
-            self.peer.update_settings(values)
-        self.talk()
+        self.meet(False, values, lengths)
 
-    def talk(self) -> None:
+    @property
+    def requests(self) -> dict[int, Message]:
         """
-        Have either side hear what the other said, until nobody says anything more.
+        What came of the requests, by stream.
         """
-        while True:
-            said = self.peer.data_to_send()
-            if said:
-                self.say(said, self._lengths)
-            heard = self.received()
-            if not said and not heard:
-                return
-            if heard.startswith(PREFACE):
-                self.peer.receive_data(PREFACE)
-                heard = heard.removeprefix(PREFACE)
-            position = 0
-            for frame in read_frames(heard):
-                size = FRAME_HEAD + len(frame.payload)
-                for event in self.peer.receive_data(heard[position : position + size]):
-                    self._note(event)
-                position += size
+        return self.messages
 
-    def _note(self, event: h2.events.Event) -> None:
-        number = getattr(event, "stream_id", None)
+    def speak(self, data: bytes, lengths: Sequence[int]) -> None:
+        """
+        See L{LibraryPeer.speak}.
+        """
+        self.say(data, lengths)
+
+    def note(self, event: h2.events.Event, message: Message | None) -> None:
+        """
+        See L{LibraryPeer.note}.
+        """
         if isinstance(event, h2.events.RequestReceived):
-            assert isinstance(number, int)
-            request = self.requests[number] = Request()
+            assert event.stream_id is not None
+            request = self.messages[event.stream_id] = Message()
             request.fields = [*event.headers]
-            return
-        found = self.requests.get(number) if isinstance(number, int) else None
-        if found is None:
-            self.other_events.append(event)
-        elif isinstance(event, h2.events.DataReceived):
-            found.body += event.data
-            if self.reading and event.flow_controlled_length:
-                self.peer.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.TrailersReceived):
-            found.trailers = [*event.headers]
-        elif isinstance(event, h2.events.StreamEnded):
-            found.ended = True
-        elif isinstance(event, h2.events.StreamReset):
-            found.code = int(event.error_code)
+        else:
+            super().note(event, message)
 
     def respond(self, number: int, *fields: tuple[bytes, bytes], status: bytes = b"200", end: bool = False) -> None:
         """
         Send a head.
         """
         self.peer.send_headers(number, [(b":status", status), *fields], end_stream=end)
-        self.talk()
-
-    def send(self, number: int, data: bytes, end: bool = False, padding: int | None = None) -> None:
-        """
-        Send some of a body.
-        """
-        self.peer.send_data(number, data, end_stream=end, pad_length=padding)
         self.talk()

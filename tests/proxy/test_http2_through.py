@@ -18,20 +18,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.errors import Reason
 from siger.http.h2.constants import (
     CANCEL,
-    FRAME_HEAD,
     INITIAL_WINDOW_SIZE,
     INTERNAL_ERROR,
     MAX_FRAME_SIZE,
-    PREFACE,
     REFUSED_STREAM,
 )
 from siger.http.problem import send_problem
 from siger.http.request import RequestHead
 from siger.http.stream import Exchange, Stream
 from siger.proxy.exchanges import make_exchange
-from tests.http.generators import properties, splits
+from tests.http.generators import pieces, properties, splits
 from tests.http.h2.client import LibraryClient, Response
-from tests.http.h2.frames import read_frames
+from tests.http.h2.peer import hear, library
 from tests.proxy.instance import FakeWire
 from tests.proxy.world import ID, World
 
@@ -77,10 +75,7 @@ class Echo:
         self.requests: dict[int, list[tuple[bytes, bytes]]] = {}
         self.resets: dict[int, int] = {}
         self.unread: list[tuple[int, int]] = []
-        self.peer = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
-        self.peer.initiate_connection()
-        if values:
-            self.peer.update_settings(values)
+        self.peer = library(False, values)
         self.talk()
 
     def talk(self) -> bool:
@@ -90,24 +85,12 @@ class Echo:
         @return: whether there was anything.
         """
         said = self.peer.data_to_send()
-        size = max(1, len(said))
-        position = turn = 0
-        while position < len(said):
-            size = self._lengths[turn % len(self._lengths)]
-            self._wire.say(said[position : position + size])
-            position += size
-            turn += 1
+        for piece in pieces(said, list(self._lengths)):
+            self._wire.say(piece)
         received = self._wire.received
         heard, self._seen = received[self._seen :], len(received)
-        if heard.startswith(PREFACE):
-            self.peer.receive_data(PREFACE)
-            heard = heard.removeprefix(PREFACE)
-        at = 0
-        for frame in read_frames(heard):
-            end = at + FRAME_HEAD + len(frame.payload)
-            for event in self.peer.receive_data(heard[at:end]):
-                self._note(event)
-            at = end
+        for event in hear(self.peer, heard):
+            self._note(event)
         self._send()
         return bool(said or heard)
 
@@ -211,7 +194,7 @@ class ThroughTests(SynchronousTestCase):
         response = client.responses[number]
         self.assertEqual((response.status, response.ended), (200, False))
         for piece in (b"one", b"two"):
-            client.say(number, piece)
+            client.send_body(number, piece)
             through.talk()
         self.assertEqual(response.body, b"onetwo")
         client.peer.send_headers(number, [(b"x-t", b"t")], end_stream=True)
@@ -258,13 +241,13 @@ class ThroughTests(SynchronousTestCase):
         """
         through = Through({}, {}, [10000], instances=2)
         number = through.client.ask(*GRPC, method=b"POST", end=False)
-        through.client.say(number, b"hello")
+        through.client.send_body(number, b"hello")
         wire = through.world.instance.accept()
         wire.say(bytes.fromhex("000000040000000000"))
         wire.say(bytes.fromhex("00000403000000000100000007"))
         self.assertEqual(REFUSED_STREAM, 7)
         through.talk()
-        through.client.say(number, b" world", end=True)
+        through.client.send_body(number, b" world", end=True)
         through.talk()
         response = through.client.responses[number]
         self.assertEqual((response.body, response.ended, len(through.echoes)), (b"hello world", True, 1))
@@ -299,7 +282,7 @@ class ThroughTests(SynchronousTestCase):
         echo.reading = False
         sent = self.send_much(through, number)
         self.assertLess(sent, 250000)
-        client.say(other, b"not held back")
+        client.send_body(other, b"not held back")
         through.talk()
         self.assertEqual(client.responses[other].body, b"not held back")
         echo.reading = True
@@ -323,7 +306,7 @@ class ThroughTests(SynchronousTestCase):
         (echo,) = through.echoes
         self.assertEqual(len(client.responses[number].body), 65535)
         self.assertGreater(len(echo.waiting[1]), sent - 400000)
-        client.say(other, b"not held back")
+        client.send_body(other, b"not held back")
         through.talk()
         self.assertEqual(client.responses[other].body, b"not held back")
         client.peer.end_stream(number)
@@ -368,7 +351,7 @@ class ThroughTests(SynchronousTestCase):
                     body = pattern(size, count)
                     count += size
                     bodies[number] += body
-                    client.say(number, body)
+                    client.send_body(number, body)
             elif what == 3:
                 client.reading = not client.reading
             elif what == 4:

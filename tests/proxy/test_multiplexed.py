@@ -96,7 +96,7 @@ class BeginningTests(SynchronousTestCase):
         Another implementation's server takes it.
         """
         instance = LibraryInstance()
-        self.assertEqual(len([it for it in instance.other_events if isinstance(it, h2.events.SettingsAcknowledged)]), 1)
+        self.assertEqual(len(instance.saw(h2.events.SettingsAcknowledged)), 1)
         self.assertEqual(repr(instance.connection), "<ClientConnection [0 streams, usable]>")
 
     def test_room_is_told(self) -> None:
@@ -333,8 +333,8 @@ class ResponseTests(SynchronousTestCase):
         recipient = call.recipient
         assert recipient.head is not None
         self.assertEqual((call.events, recipient.head.relay), (["response 200"], b"x-a: b\r\n"))
-        instance.send(1, b"hello")
-        instance.send(1, b"", end=True)
+        instance.send_body(1, b"hello")
+        instance.send_body(1, b"", end=True)
         self.assertEqual((call.events, recipient.body), (["response 200", "data", "finished"], b"hello"))
 
     def test_no_body(self) -> None:
@@ -353,7 +353,7 @@ class ResponseTests(SynchronousTestCase):
             instance, call = self.ask()
             instance.respond(1)
             if body:
-                instance.send(1, body)
+                instance.send_body(1, body)
             instance.peer.send_headers(1, [(b"grpc-status", b"0"), (b"set-cookie", b"a=b")], end_stream=True)
             instance.talk()
             self.assertEqual((call.events[-1], call.recipient.trailers), ("finished", b"grpc-status: 0\r\n"))

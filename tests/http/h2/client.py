@@ -1,8 +1,6 @@
 """
-A client on a server's connection of HTTP/2, for tests: no socket, no time but its clock's.
-
-L{RawClient} sends whatever bytes a test makes. L{LibraryClient} is the client of somebody else's implementation, the
-sans-I/O C{h2} of Hyper, which raises whenever the server breaks a rule.
+A client on a server's connection of HTTP/2, for tests: one that sends whatever bytes a test makes, and one that
+C{h2} plays.
 """
 
 from __future__ import annotations
@@ -10,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import h2.config
-import h2.connection
 import h2.events
-import h2.exceptions
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
@@ -21,8 +16,8 @@ from twisted.python.failure import Failure
 
 from siger.config.settings.limits import Limits
 from siger.http.channel import ChannelContext
-from siger.http.deadlines import INTERVAL, Deadlines
-from siger.http.h2.constants import FRAME_HEAD, PREFACE
+from siger.http.deadlines import Deadlines
+from siger.http.h2.constants import PREFACE
 from siger.http.h2.requests import RequestReader
 from siger.http.h2.server import ServerContext
 from siger.http.h2.writing import Batch
@@ -30,14 +25,13 @@ from siger.http.server import ServerFactory
 from siger.http.stream import Application
 from tests.http.fakes import FakeApplication, FakeExchange, FakeTransport
 from tests.http.generators import pieces
-from tests.http.h2.frames import SETTINGS_ACK, Frame, read_frames, settings
+from tests.http.h2.frames import SETTINGS_ACK, settings
+from tests.http.h2.peer import LibraryPeer, Message, RawPeer
 
 __all__ = ["LibraryClient", "RawClient", "Response"]
 
-Fields = list[tuple[bytes, bytes]]
 
-
-class RawClient:
+class RawClient(RawPeer):
     """
     One connection to a server, from the client's side.
 
@@ -55,16 +49,14 @@ class RawClient:
         """
         @param begin: what the client begins with; C{None} leaves it to the test.
         """
-        self.clock = Clock()
-        self.deadlines = Deadlines(self.clock)
+        clock = Clock()
+        super().__init__(clock, Deadlines(clock), transport)
         self.deadlines.start()
         self.fake = FakeApplication()
         self.limits = limits or Limits()
         self.context = ChannelContext(application or self.fake, self.limits, self.deadlines)
         shared = ServerContext(RequestReader(self.context.parser), batch or Batch(), self.limits)
-        self.transport = transport or FakeTransport()
         self._pending = b""
-        self._seen = 0
         self._protocol: Any = ServerFactory(self.context, http2=shared).buildProtocol(
             IPv4Address("TCP", "192.0.2.7", 40000)
         )
@@ -111,25 +103,6 @@ class RawClient:
             data, self._pending = self._pending, b""
             self._protocol.dataReceived(data)
 
-    def received(self) -> bytes:
-        """
-        The bytes that have arrived here since this was last asked.
-        """
-        seen, self._seen = self._seen, len(self.transport.written)
-        return self.transport.written[seen:]
-
-    def frames(self) -> list[Frame]:
-        """
-        The same as frames.
-        """
-        return read_frames(self.received())
-
-    def wait(self, seconds: float) -> None:
-        """
-        Let time pass.
-        """
-        self.clock.pump([INTERVAL] * round(seconds / INTERVAL))
-
     def end(self) -> None:
         """
         Half-close.
@@ -142,31 +115,18 @@ class RawClient:
         """
         self._protocol.connectionLost(Failure(ConnectionDone()))
 
-    @property
-    def watched(self) -> int:
-        """
-        How many connections have a deadline.
-        """
-        return len(self.deadlines._members)
 
-
-class Response:
+class Response(Message):
     """
     What came of a request.
 
     @ivar interim: 1xx responses, their status first.
-    @ivar ended: it is complete.
-    @ivar code: why it was reset, if it was.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.interim: list[int] = []
         self.status = 0
-        self.fields: Fields = []
-        self.body = b""
-        self.trailers: Fields = []
-        self.ended = False
-        self.code: int | None = None
 
     def get(self, name: bytes) -> bytes | None:
         """
@@ -177,13 +137,9 @@ class Response:
         return values[0] if values else None
 
 
-class LibraryClient(RawClient):
+class LibraryClient(LibraryPeer, RawClient):
     """
     The client of C{h2}.
-
-    @ivar peer: it.
-    @ivar events: what it said that concerns no request.
-    @ivar reading: it gives credit for what it has received.
     """
 
     def __init__(self, values: dict[int, int] | None = None, lengths: Sequence[int] = (), **others: Any) -> None:
@@ -192,61 +148,32 @@ class LibraryClient(RawClient):
         @param lengths: see L{send}.
         """
         super().__init__(begin=None, **others)
-        self._lengths = lengths
-        self.reading = True
-        self.responses: dict[int, Response] = {}
-        self.events: list[h2.events.Event] = []
-        configuration = h2.config.H2Configuration(client_side=True, header_encoding=None)
-        self.peer = h2.connection.H2Connection(configuration)
-        self.peer.initiate_connection()
-        if values:
-            self.peer.update_settings(values)
-        self.talk()
+        self.meet(True, values, lengths)
 
-    def talk(self) -> None:
+    @property
+    def responses(self) -> dict[int, Response]:
         """
-        Have either side hear what the other said, until nobody says anything more.
+        What came of the requests, by stream.
         """
-        while True:
-            said = self.peer.data_to_send()
-            if said:
-                self.send(said, self._lengths)
-            heard = self.received()
-            if not said and not heard:
-                return
-            # A frame at a time: what is told of them all at once depends on all.
-            for frame in self._split(heard):
-                for event in self.peer.receive_data(frame):
-                    self._note(event)
+        return self.messages
 
-    def _split(self, heard: bytes) -> list[bytes]:
-        found, position = [], 0
-        for frame in read_frames(heard):
-            size = FRAME_HEAD + len(frame.payload)
-            found.append(heard[position : position + size])
-            position += size
-        return found
+    def speak(self, data: bytes, lengths: Sequence[int]) -> None:
+        """
+        See L{LibraryPeer.speak}.
+        """
+        self.send(data, lengths)
 
-    def _note(self, event: h2.events.Event) -> None:
-        number = getattr(event, "stream_id", None)
-        response = self.responses.get(number) if isinstance(number, int) else None
-        if response is None:
-            self.events.append(event)
-        elif isinstance(event, h2.events.InformationalResponseReceived):
-            response.interim.append(int(dict(event.headers)[b":status"]))
-        elif isinstance(event, h2.events.ResponseReceived):
-            response.status = int(dict(event.headers)[b":status"])
-            response.fields = [(name, value) for name, value in event.headers if name != b":status"]
-        elif isinstance(event, h2.events.DataReceived):
-            response.body += event.data
-            if self.reading and event.flow_controlled_length:
-                self.peer.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        elif isinstance(event, h2.events.TrailersReceived):
-            response.trailers = [*event.headers]
-        elif isinstance(event, h2.events.StreamEnded):
-            response.ended = True
-        elif isinstance(event, h2.events.StreamReset):
-            response.code = int(event.error_code)
+    def note(self, event: h2.events.Event, message: Response | None) -> None:
+        """
+        See L{LibraryPeer.note}.
+        """
+        if message is not None and isinstance(event, h2.events.InformationalResponseReceived):
+            message.interim.append(int(dict(event.headers)[b":status"]))
+        elif message is not None and isinstance(event, h2.events.ResponseReceived):
+            message.status = int(dict(event.headers)[b":status"])
+            message.fields = [(name, value) for name, value in event.headers if name != b":status"]
+        else:
+            super().note(event, message)
 
     def ask(self, *fields: tuple[bytes, bytes], method: bytes = b"GET", path: bytes = b"/", end: bool = True) -> int:
         """
@@ -255,21 +182,8 @@ class LibraryClient(RawClient):
         @return: its stream.
         """
         number: int = self.peer.get_next_available_stream_id()
-        self.responses[number] = Response()
+        self.messages[number] = Response()
         pseudo = [(b":method", method), (b":scheme", b"http"), (b":authority", b"a.test"), (b":path", path)]
         self.peer.send_headers(number, [*pseudo, *fields], end_stream=end)
         self.talk()
         return number
-
-    def say(self, number: int, data: bytes, end: bool = False, padding: int | None = None) -> None:
-        """
-        Send some of a request's body.
-        """
-        self.peer.send_data(number, data, end_stream=end, pad_length=padding)
-        self.talk()
-
-    def saw(self, kind: type[h2.events.Event]) -> list[Any]:
-        """
-        What it was told of this kind.
-        """
-        return [event for event in self.events if isinstance(event, kind)]

@@ -513,7 +513,7 @@ class RoundTripTests(SynchronousTestCase):
             for piece in draw(st.lists(st.sampled_from((b"a", b"bc" * 60, b"d" * 3000)), max_size=6)):
                 sent.append(len(body))
                 body += piece
-                client.say(number, piece)
+                client.send_body(number, piece)
             trailers = draw(FIELDS.filter(bool))
             client.peer.send_headers(number, trailers, end_stream=True)
             client.talk()

@@ -153,9 +153,9 @@ class RequestTests(SynchronousTestCase):
         client = LibraryClient()
         number = client.ask(method=b"POST", end=False)
         self.assertTrue(client.exchange.head.fields.chunked)
-        client.say(number, b"he")
+        client.send_body(number, b"he")
         self.assertEqual(client.exchange.body, b"he")
-        client.say(number, b"llo", end=True)
+        client.send_body(number, b"llo", end=True)
         self.assertEqual((client.exchange.body, client.exchange.events), (b"hello", ["body", "last body"]))
 
     def test_body_ends_alone(self) -> None:
@@ -164,8 +164,8 @@ class RequestTests(SynchronousTestCase):
         """
         client = LibraryClient()
         number = client.ask(method=b"POST", end=False)
-        client.say(number, b"hello")
-        client.say(number, b"", end=True)
+        client.send_body(number, b"hello")
+        client.send_body(number, b"", end=True)
         self.assertEqual((client.exchange.body, client.exchange.events), (b"hello", ["body", "finished"]))
 
     def test_empty_body(self) -> None:
@@ -173,7 +173,7 @@ class RequestTests(SynchronousTestCase):
         A body may turn out to be empty.
         """
         client = LibraryClient()
-        client.say(client.ask(method=b"POST", end=False), b"", end=True)
+        client.send_body(client.ask(method=b"POST", end=False), b"", end=True)
         self.assertEqual((client.exchange.body, client.exchange.events), (b"", ["finished"]))
 
     def test_trailers(self) -> None:
@@ -182,7 +182,7 @@ class RequestTests(SynchronousTestCase):
         """
         client = LibraryClient()
         number = client.ask(method=b"POST", end=False)
-        client.say(number, b"hello")
+        client.send_body(number, b"hello")
         client.peer.send_headers(number, [(b"x-a", b"b"), (b"content-type", b"text/x")], end_stream=True)
         client.talk()
         self.assertEqual((client.exchange.body, client.exchange.trailers), (b"hello", b"x-a: b\r\n"))
@@ -195,7 +195,7 @@ class RequestTests(SynchronousTestCase):
         client = LibraryClient()
         number = client.ask((b"content-length", b"5"), method=b"POST", end=False)
         self.assertEqual((client.exchange.head.fields.chunked, client.exchange.head.fields.content_length), (False, 5))
-        client.say(number, b"hello", end=True)
+        client.send_body(number, b"hello", end=True)
         self.assertEqual(client.exchange.events, ["last body"])
 
     def test_wrong_length(self) -> None:
@@ -223,8 +223,8 @@ class RequestTests(SynchronousTestCase):
         """
         client = LibraryClient()
         number = client.ask((b"content-length", b"5"), method=b"POST", end=False)
-        client.say(number, b"hel", padding=7)
-        client.say(number, b"lo", end=True, padding=255)
+        client.send_body(number, b"hel", padding=7)
+        client.send_body(number, b"lo", end=True, padding=255)
         self.assertEqual((client.exchange.body, client.exchange.events), (b"hello", ["body", "last body"]))
 
     def test_padded_headers(self) -> None:
@@ -1150,12 +1150,12 @@ class PieceTests(SynchronousTestCase):
         client.fake.on_request = lambda exchange: None
         for body in bodies:
             number = client.ask(method=b"POST", end=False)
-            client.say(number, body)
+            client.send_body(number, body)
             if trailers:
                 client.peer.send_headers(number, [(b"x-a", b"b")], end_stream=True)
                 client.talk()
             else:
-                client.say(number, b"", end=True)
+                client.send_body(number, b"", end=True)
             exchange = client.exchange
             self.assertEqual((exchange.body, exchange.trailers), (body, b"x-a: b\r\n" if trailers else b""))
             exchange.answer(body)
