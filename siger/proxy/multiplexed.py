@@ -24,7 +24,6 @@ from siger.http.h2.responses import ResponseReader
 from siger.http.h2.streams import Http2Stream
 from siger.http.h2.terms import Terms
 from siger.http.h2.writing import Batch
-from siger.http.hpack.encoder import NO_TABLE
 from siger.http.transport import Transport
 from siger.proxy.client_stream import ClientStream
 
@@ -58,7 +57,6 @@ class ClientConnection(ResponseSections):
     """
 
     __slots__ = (
-        "_first_block",
         "_heard",
         "_max_streams",
         "_next",
@@ -82,7 +80,6 @@ class ClientConnection(ResponseSections):
         self._owner = owner
         self._max_streams = max_streams
         self._next = 1
-        self._first_block = True
         self._heard = owner.deadlines.now
         self._with_heads: list[ClientStream] = []
         self._told = False
@@ -133,10 +130,7 @@ class ClientConnection(ResponseSections):
         self.useful()
         if self._next > LARGEST_STREAM:
             self._retire()
-        if self._first_block:
-            self._first_block = False
-            block = NO_TABLE + block
-        self.write_headers(stream.identifier, block, end)
+        self.write_block(stream.identifier, block, end)
         if end:
             stream.local_ended = True
 

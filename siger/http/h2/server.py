@@ -26,7 +26,7 @@ from siger.http.h2.server_stream import ServerStream
 from siger.http.h2.streams import Http2Stream
 from siger.http.h2.terms import Terms
 from siger.http.h2.writing import Batch
-from siger.http.hpack.encoder import NO_TABLE, LinePacker
+from siger.http.hpack.encoder import LinePacker
 from siger.http.transport import Transport
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ class ServerConnection(RequestSections):
     """
 
     __slots__ = (
-        "_first_block",
         "_preface",
         "_requests",
         "_skipped",
@@ -88,7 +87,6 @@ class ServerConnection(RequestSections):
         self.peer = peer
         self.secure = secure
         self._preface = b""
-        self._first_block = True
         self._requests = 0
         self._skipped: list[tuple[int, int]] = []
         self._begin({MAX_CONCURRENT_STREAMS: server.streams, MAX_HEADER_LIST_SIZE: self.limits.header_bytes})
@@ -202,15 +200,6 @@ class ServerConnection(RequestSections):
         """
 
     # Sending.
-
-    def write_block(self, stream: bytes, block: bytes, end: bool) -> None:
-        """
-        A section of a response.
-        """
-        if self._first_block:
-            self._first_block = False
-            block = NO_TABLE + block
-        self.write_headers(stream, block, end)
 
     def local_end(self, stream: Http2Stream) -> None:
         """

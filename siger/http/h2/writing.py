@@ -26,6 +26,7 @@ from siger.http.h2.constants import (
     SMALLEST_MAX_FRAME,
     WINDOW_UPDATE,
 )
+from siger.http.hpack.encoder import NO_TABLE
 from siger.http.transport import Transport
 
 __all__ = ["Batch", "Outlet"]
@@ -117,11 +118,22 @@ class Outlet:
     @ivar gathered: bytes of bodies that were not handed to the transport yet.
     """
 
-    __slots__ = ("_batch", "_large", "_out", "choked", "gathered", "patient", "peer_max_frame", "transport")
+    __slots__ = (
+        "_batch",
+        "_first_block",
+        "_large",
+        "_out",
+        "choked",
+        "gathered",
+        "patient",
+        "peer_max_frame",
+        "transport",
+    )
 
     def __init__(self, batch: Batch, transport: Transport) -> None:
         self._batch = batch
         self._out: list[bytes] = []
+        self._first_block = True
         self._large = False
         self.transport = transport
         self.peer_max_frame = SMALLEST_MAX_FRAME
@@ -148,6 +160,15 @@ class Outlet:
         # To be called after pieces were appended, with whether there were some already.
         if not before:
             self._batch.add(self)
+
+    def write_block(self, stream: bytes, block: bytes, end: bool) -> None:
+        """
+        A header section, of which the first on the connection says that nothing will be put into the peer's table.
+        """
+        if self._first_block:
+            self._first_block = False
+            block = NO_TABLE + block
+        self.write_headers(stream, block, end)
 
     def write_headers(self, stream: bytes, block: bytes, end: bool) -> None:
         """
