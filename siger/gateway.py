@@ -33,7 +33,7 @@ from siger.http.deadlines import Deadlines
 from siger.http.h2.requests import RequestReader
 from siger.http.h2.server import ServerContext
 from siger.http.h2.writing import Batch
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.http.server import ServerFactory
 from siger.membership import Membership
 from siger.observe.access_log import access_log_to

@@ -22,7 +22,8 @@ from siger.config.settings.services import ServiceSettings, Timeouts
 from siger.destinations import Destinations
 from siger.errors import Reason
 from siger.frontdoor import FrontDoor
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from siger.http.stream import Exchange, Stream
 from siger.observe.stats import OTHER_METHOD
 from siger.policy.forwarded import Forwarding

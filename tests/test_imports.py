@@ -19,8 +19,9 @@ PACKAGE = ROOT / "siger"
 LAYERS = [
     {"siger.__init__", "siger.errors", "siger.config.settings"},
     {"siger.config", "siger.grpc"},
-    {"siger.http.grammar", "siger.http.fields", "siger.http.target", "siger.http.body", "siger.http.request"}
-    | {"siger.http.response", "siger.http.stream", "siger.http.hpack"},
+    {"siger.http.grammar", "siger.http.fields", "siger.http.field_names", "siger.http.target", "siger.http.body"}
+    | {"siger.http.request", "siger.http.request_parser", "siger.http.response", "siger.http.stream"}
+    | {"siger.http.hpack"},
     {"siger.routing", "siger.balancing", "siger.policy", "siger.observe", "siger.messaging"},
     {"siger.http"},
     {"siger.tls"},
@@ -53,17 +54,16 @@ INSTALLERS = {f"twisted.internet.{name}" for name in ("main", "asyncioreactor", 
 
 PURE = {
     *("siger.config", "siger.errors", "siger.balancing", "siger.grpc"),
-    *(
-        f"siger.http.{name}"
-        for name in ("grammar", "fields", "request", "response", "body", "target", "proxy_protocol", "hpack")
-    ),
+    *(f"siger.http.{name}" for name in ("grammar", "fields", "field_names", "body", "target", "proxy_protocol")),
+    *(f"siger.http.{name}" for name in ("request", "request_parser", "response", "hpack")),
 }
 """
 Rooms that compute: no Twisted, no asyncio, no sockets.
 """
 
 PARSERS = [
-    *("grammar", "fields", "target", "body", "request", "response", "channel", "proxy_protocol", "grpc_web"),
+    *("grammar", "fields", "target", "body", "request", "request_parser", "response", "channel"),
+    *("proxy_protocol", "grpc_web"),
     *("hpack.decoder", "hpack.encoder", "hpack.huffman"),
 ]
 """

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.http.local_errors import answer_errors
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.observe.observer import Observer
 from siger.own import OWN_ROUTES, OwnEndpoints
 from tests.http.fakes import FakeStream

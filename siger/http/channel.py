@@ -29,7 +29,8 @@ from siger.http.deadlines import NEVER, Deadlines
 from siger.http.faults import first_fault
 from siger.http.fields import HeadError
 from siger.http.h2.constants import PREFACE
-from siger.http.request import RequestFields, RequestHead, RequestParser
+from siger.http.request import RequestFields, RequestHead
+from siger.http.request_parser import RequestParser
 from siger.http.stream import Application, Exchange
 from siger.http.transport import Transport, close, half_close, unacknowledged
 from siger.http.writer import ResponseWriter

@@ -8,7 +8,7 @@ from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.fields import HeadError
 from siger.http.grammar import stray_control
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 
 __all__ = ["first_fault"]
 

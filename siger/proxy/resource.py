@@ -19,7 +19,8 @@ from zope.interface import implementer
 
 from siger.errors import Reason
 from siger.http.fields import HeadError
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from siger.http.stream import Application, Exchange
 
 __all__ = ["ProxyResource"]

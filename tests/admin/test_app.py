@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.admin.app import ROUTES, AdminApp, Facts
 from siger.http.bridge import LocalApplication, LocalSite
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.observe.metrics import Metrics
 from siger.observe.observer import Observer
 from tests.http.fakes import FakeStream

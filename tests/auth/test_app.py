@@ -26,7 +26,7 @@ from siger.auth.users import User, Users
 from siger.config.settings.admission import RateLimit
 from siger.errors import Reason
 from siger.http.bridge import LocalApplication, LocalSite
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.http.stream import Exchange
 from siger.observe.observer import Observer
 from siger.policy.identity import Identity, IdentityCache

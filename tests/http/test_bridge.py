@@ -23,7 +23,8 @@ from siger.errors import Reason
 from siger.http.bridge import LocalApplication, LocalSite
 from siger.http.local_channel import LocalChannel
 from siger.http.observed import ObservedStream
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from siger.http.stream import Exchange
 from siger.observe.observer import UNMATCHED, Observer
 from tests.http.fakes import FakeStream

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.faults import first_fault
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from tests.http.generators import noise, properties
 
 LIMITS = Limits(request_line=30, header_bytes=40)

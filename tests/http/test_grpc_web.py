@@ -18,7 +18,8 @@ from siger.grpc.web import Base64Decoder
 from siger.http.fields import Field
 from siger.http.grpc_web import WebExchange, WebStream, response_kind, translate
 from siger.http.problem import send_problem
-from siger.http.request import RequestFields, RequestHead, RequestParser
+from siger.http.request import RequestFields, RequestHead
+from siger.http.request_parser import RequestParser
 from tests.http.fakes import FakeExchange, FakeStream
 
 TYPES = {WEB: b"application/grpc-web", WEB_TEXT: b"application/grpc-web-text"}

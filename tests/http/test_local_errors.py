@@ -18,7 +18,7 @@ from werkzeug.exceptions import BadRequest, Gone
 from siger.errors import Reason
 from siger.http.bridge import LocalApplication, LocalSite
 from siger.http.local_errors import answer_errors, refuse
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.observe.observer import Observer
 from tests.http.fakes import FakeStream
 

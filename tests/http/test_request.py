@@ -1,5 +1,5 @@
 """
-Tests for L{siger.http.request}.
+Tests for L{siger.http.request} and L{siger.http.request_parser}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.errors import Reason
 from siger.http.fields import HOP_BY_HOP, HeadError
-from siger.http.request import METHODS, RequestFields, RequestHead, RequestParser
+from siger.http.request import METHODS, RequestFields, RequestHead
+from siger.http.request_parser import RequestParser
 from tests.http.generators import noise, properties, tokens
 
 

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 
 from siger.http.bridge import LocalApplication, LocalSite
 from siger.http.local_errors import answer_errors, refuse
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.jobs.events import Event
 from siger.jobs.feed import BATCH, Feed
 from siger.jobs.refusals import RefusedError

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.config.settings.jobs import JobQuotas, JobsSettings
 from siger.errors import Reason
 from siger.http.local_errors import answer_errors
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.http.stream import Exchange
 from siger.jobs.app import ROUTES, JobsApp
 from siger.jobs.events import Event, replay

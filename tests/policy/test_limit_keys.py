@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from siger.policy import limit_keys
 from siger.policy.forwarded import Forwarding
 from siger.policy.identity import Identity

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings.services import ServiceSettings, Timeouts
 from siger.errors import Reason
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.proxy.exchanges import make_exchange
 from tests.http.fakes import FakeStream
 from tests.http.generators import properties

@@ -43,7 +43,8 @@ from siger.http.h2.constants import (
 )
 from siger.http.h2.requests import RequestReader
 from siger.http.hpack.decoder import Entry
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from siger.proxy.exchanges import make_exchange
 from tests.http.fakes import FakeStream
 from tests.http.generators import properties

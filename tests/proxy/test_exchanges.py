@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from siger.http.request import RequestParser
+from siger.http.request_parser import RequestParser
 from siger.proxy.call import Call
 from siger.proxy.exchange import Exchange
 from siger.proxy.exchanges import make_exchange

@@ -18,7 +18,8 @@ from siger.grpc.timeouts import parse_timeout
 from siger.http.fields import HeadError
 from siger.http.h2.requests import RequestReader
 from siger.http.hpack.decoder import Entry
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from siger.observe.observer import Observer
 from siger.policy.forwarded import Forwarding
 from siger.policy.identity import Identity

@@ -7,7 +7,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.errors import Reason
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from siger.http.response import ResponseHead, ResponseParser
 from siger.proxy.websocket import accepts, check_handshake, is_handshake, request_lines, response_lines
 

@@ -12,23 +12,15 @@ from typing import Final
 from siger.errors import Reason
 from siger.grpc.content import NOT_GRPC
 from siger.http.body import is_forbidden_trailer
+from siger.http.field_names import OWNED, OWNED_PREFIXES, PRIVATE, SINGLETONS, TRAVELS_ON
 from siger.http.fields import Field, HeadError
 from siger.http.grammar import decimal
 from siger.http.h2.errors import MalformedError
 from siger.http.h2.fields import FieldRules
 from siger.http.hpack.decoder import Entry, static_entries
 from siger.http.hpack.encoder import pack_secret
-from siger.http.request import (
-    OWNED,
-    OWNED_PREFIXES,
-    PRIVATE,
-    SINGLETONS,
-    TRAVELS_ON,
-    RequestFields,
-    RequestHead,
-    RequestParser,
-    settle_kind,
-)
+from siger.http.request import RequestFields, RequestHead, settle_kind
+from siger.http.request_parser import RequestParser
 from siger.http.target import parse_authority
 
 __all__ = ["RequestReader"]

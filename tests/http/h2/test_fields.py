@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from siger.http.field_names import OWNED, OWNED_PREFIXES, PRIVATE, TRAVELS_ON
 from siger.http.fields import Field
 from siger.http.h2.errors import MalformedError
 from siger.http.h2.fields import FieldRules
 from siger.http.hpack.decoder import Entry
-from siger.http.request import OWNED, OWNED_PREFIXES, PRIVATE, TRAVELS_ON
 from tests.http.generators import noise, properties
 from tests.http.hpack.blocks import decoder, literal, string
 

@@ -16,7 +16,8 @@ from siger.http.fields import Field, HeadError
 from siger.http.h2.errors import MalformedError
 from siger.http.h2.requests import RequestReader
 from siger.http.hpack.decoder import Decoder, Entry
-from siger.http.request import RequestHead, RequestParser
+from siger.http.request import RequestHead
+from siger.http.request_parser import RequestParser
 from tests.http.generators import properties
 from tests.http.hpack.blocks import added, decoder, literal, resized
 
