@@ -37,6 +37,7 @@ HOT = [
     "siger/grpc/web.py",
     "siger/http/body.py",
     "siger/http/channel.py",
+    "siger/http/context.py",
     "siger/http/date.py",
     "siger/http/deadlines.py",
     "siger/http/faults.py",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 
-from siger.http.channel import ChannelContext
+from siger.http.context import ChannelContext
 
 __all__ = ["IDLE_GRACE", "drain"]
 

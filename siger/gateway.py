@@ -28,7 +28,7 @@ from siger.drain import drain
 from siger.figures import Figures
 from siger.frontdoor import FrontDoor
 from siger.health.checks import HealthChecks
-from siger.http.channel import ChannelContext
+from siger.http.context import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.h2.requests import RequestReader
 from siger.http.h2.server import ServerContext

@@ -20,22 +20,21 @@ C{LINGER} ends it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
-from siger.config.settings.limits import Limits
 from siger.errors import Reason
 from siger.http.body import BodyError, ChunkedDecoder, LengthDecoder
-from siger.http.deadlines import NEVER, Deadlines
+from siger.http.context import ChannelContext
+from siger.http.deadlines import NEVER
 from siger.http.faults import first_fault
 from siger.http.fields import HeadError
 from siger.http.h2.constants import PREFACE
 from siger.http.request import RequestFields, RequestHead
-from siger.http.request_parser import RequestParser
-from siger.http.stream import Application, Exchange
+from siger.http.stream import Exchange
 from siger.http.transport import Transport, close, half_close, unacknowledged
 from siger.http.writer import ResponseWriter
 
-__all__ = ["Channel", "ChannelContext", "ClientConnection"]
+__all__ = ["Channel"]
 
 IDLE: Final = 0
 BODY: Final = 1
@@ -57,42 +56,6 @@ _NO_SECTION: Final = b"\n"
 What no header section is. The first on a connection is always parsed, even if it is empty: what is kept with a section
 tells of this connection's client.
 """
-
-
-class ClientConnection(Protocol):
-    """
-    A client's connection of any version of HTTP, as far as those know it who look after all of them.
-
-    @ivar transport: what it is on.
-    """
-
-    transport: Transport
-
-    def drain(self, idle: bool) -> None:
-        """
-        Keep the connection for no further request.
-
-        @param idle: close it now if no request is in progress on it.
-        """
-
-
-class ChannelContext:
-    """
-    What all channels of a gateway share.
-
-    @ivar draining: no connection is kept any more.
-    @ivar channels: the open ones.
-    """
-
-    __slots__ = ("application", "channels", "deadlines", "draining", "limits", "parser")
-
-    def __init__(self, application: Application, limits: Limits, deadlines: Deadlines) -> None:
-        self.application = application
-        self.limits = limits
-        self.deadlines = deadlines
-        self.parser = RequestParser(limits.header_count)
-        self.draining = False
-        self.channels: set[ClientConnection] = set()
 
 
 class Channel:

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from siger.http.channel import Channel
+from siger.http.context import ClientConnection
 from siger.http.deadlines import NEVER
 from siger.http.proxy_protocol import HeaderError, parse_header
 from siger.http.server import ServerFactory, ServerProtocol, plain_address
@@ -66,7 +66,7 @@ class SecureProtocol(TLSLayer):
         """
         context = self._front.inner.context
         self.deadline = context.deadlines.now + HANDSHAKE_SECONDS
-        context.channels.add(cast(Channel, self))
+        context.channels.add(cast(ClientConnection, self))
         context.deadlines.add(self)
         self.dataReceived = self._read_header if self._announced else self._read_hello  # type: ignore[method-assign]
 
@@ -142,7 +142,7 @@ class SecureProtocol(TLSLayer):
 
     def _leave(self) -> None:
         context = self._front.inner.context
-        context.channels.discard(cast(Channel, self))
+        context.channels.discard(cast(ClientConnection, self))
         context.deadlines.discard(self)
 
     # Like a channel.

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from siger.config.settings.limits import Limits
-from siger.http.channel import ChannelContext
+from siger.http.context import ChannelContext
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.server import ServerFactory
 from siger.http.stream import Application

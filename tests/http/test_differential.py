@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.config.settings.limits import Limits
 from siger.config.settings.services import Timeouts
 from siger.errors import Reason
-from siger.http.channel import ChannelContext
+from siger.http.context import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.request import RequestHead
 from siger.http.response import ResponseHead, ResponseParser

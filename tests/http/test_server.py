@@ -23,7 +23,7 @@ from zope.interface import directlyProvides
 from zope.interface.verify import verifyObject
 
 from siger.config.settings.limits import Limits
-from siger.http.channel import ChannelContext
+from siger.http.context import ChannelContext
 from siger.http.deadlines import INTERVAL, Deadlines
 from siger.http.h2.constants import PREFACE
 from siger.http.h2.requests import RequestReader

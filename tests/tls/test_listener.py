@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from siger.config.settings.addresses import Listen
 from siger.config.settings.limits import Limits
 from siger.config.settings.tls import TLSSettings
-from siger.http.channel import ChannelContext
+from siger.http.context import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.server import ServerFactory
 from siger.observe.metrics import Metrics

@@ -21,7 +21,7 @@ from siger.http.transport import Transport, close, unacknowledged
 
 if TYPE_CHECKING:
     from siger.config.settings.limits import Limits
-    from siger.http.channel import ChannelContext
+    from siger.http.context import ChannelContext
 
 __all__ = ["Lifetime"]
 

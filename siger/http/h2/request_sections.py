@@ -19,7 +19,7 @@ from siger.http.h2.writing import Batch
 from siger.http.transport import Transport
 
 if TYPE_CHECKING:
-    from siger.http.channel import ChannelContext
+    from siger.http.context import ChannelContext
     from siger.http.request import RequestHead
 
 __all__ = ["RequestSections"]

@@ -31,7 +31,7 @@ from siger.http.transport import Transport
 
 if TYPE_CHECKING:
     from siger.config.settings.limits import Limits
-    from siger.http.channel import ChannelContext
+    from siger.http.context import ChannelContext
     from siger.http.request import RequestHead
 
 __all__ = ["ServerConnection", "ServerContext"]

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from siger.config.settings.limits import Limits
-from siger.http.channel import ChannelContext
+from siger.http.context import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.h2.constants import PREFACE
 from siger.http.h2.requests import RequestReader
