@@ -62,7 +62,7 @@ Rooms that compute: no Twisted, no asyncio, no sockets.
 """
 
 PARSERS = [
-    *("grammar", "fields", "target", "body", "request", "request_parser", "response", "channel"),
+    *("grammar", "fields", "target", "body", "request", "request_parser", "response", "h1.channel", "h1.bodies"),
     *("proxy_protocol", "grpc_web"),
     *("hpack.decoder", "hpack.encoder", "hpack.huffman"),
 ]

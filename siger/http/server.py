@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from siger.http.channel import Channel
 from siger.http.context import ChannelContext
+from siger.http.h1.channel import Channel
 from siger.http.h2.server import ServerConnection, ServerContext
 from siger.http.proxy_protocol import HeaderError, parse_header
 from siger.http.transport import keep_alive

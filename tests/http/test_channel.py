@@ -1,5 +1,5 @@
 """
-Tests for L{siger.http.channel}.
+Tests for L{siger.http.h1.channel}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings.limits import Limits
 from siger.errors import Reason
-from siger.http.channel import Channel
+from siger.http.h1.channel import Channel
 from siger.http.h2.constants import PREFACE
 from tests.http.client import Client, get
 from tests.http.fakes import FakeApplication, FakeExchange, FakeTransport
@@ -1942,7 +1942,7 @@ class DrainTests(_ChannelMixin):
 
 class PropertyTests(SynchronousTestCase):
     """
-    Properties of L{siger.http.channel.Channel}.
+    Properties of L{siger.http.h1.channel.Channel}.
     """
 
     def seen(self, data: bytes, lengths: list[int]) -> tuple[list[tuple[bytes, bytes, bytes | None]], list[int], bool]:
