@@ -3,15 +3,12 @@ The channel that a C{twisted.web} request believes it is on.
 
 A L{twisted.web.http.Request} writes its response to an C{HTTPChannel}. L{LocalChannel} offers it what it uses of that
 one, and passes the response on to a stream, whose framing is its own: lengths and codings that the request wrote are
-taken off, its chunks never come to be. The head is held until the response is complete, or until the handler lets go of
-the processor, whichever is first, so that an ordinary response goes out in one piece and with its length, and one that
-is streamed is not kept waiting.
+taken off, its chunks never come to be.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -22,10 +19,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from siger.errors import Reason
-from siger.http.problem import phrase, send_problem
+from siger.http.local_fields import field_lines
+from siger.http.local_response import LocalResponse
+from siger.http.problem import send_problem
+from siger.http.pull_loop import PullLoop
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IDelayedCall, IPullProducer, IReactorTime
+    from twisted.internet.interfaces import IReactorTime
     from twisted.web.http import Request
     from twisted.web.http_headers import Headers
     from twisted.web.server import Site
@@ -35,26 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalChannel"]
 
-_HOLD_AT_MOST = 65536
-
-# Framing and connection are the stream's; Server would tell a version; the request id is the gateway's.
-_NOT_THEIRS = frozenset(
-    (
-        b"connection",
-        b"content-length",
-        b"keep-alive",
-        b"proxy-connection",
-        b"server",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"x-request-id",
-    )
-)
-_is_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_is_value = re.compile(rb"[\t\x20-\x7e\x80-\xff]*").fullmatch
-_is_length = re.compile(rb"[0-9]{1,18}").fullmatch
 _log = Logger()
 
 
@@ -66,28 +46,27 @@ class LocalChannel:
     @ivar site: where the request looks for its resource.
     @ivar transport: the channel itself: what a request asks of a transport it can do too.
     @ivar request: the request, once its body is complete.
-    @ivar ended: nothing more can be sent.
     """
 
     def __init__(self, site: Site, head: RequestHead, stream: ObservedStream, request_id: bytes, client: bytes) -> None:
         self.site = site
         self.transport = self
         self.request: Request | None = None
-        self.ended = False
         self._head = head
         self._stream = stream
         self._request_id = request_id
         self._client = client
         self._reactor: IReactorTime = site.reactor
-        self._response: tuple[int, bytes, int | None] | None = None
-        self._held: list[bytes] = []
-        self._held_size = 0
-        self._left: int | None = None
-        self._sent_head = False
-        self._rendering = False
-        self._flusher: IDelayedCall | None = None
-        self._producer: IPushProducer | _PullLoop | None = None
+        self._response = LocalResponse(stream, head.method, site.reactor)
+        self._producer: IPushProducer | PullLoop | None = None
         self._paused = False
+
+    @property
+    def ended(self) -> bool:
+        """
+        Whether nothing more can be sent.
+        """
+        return self._response.ended
 
     # What a request may ask.
 
@@ -118,15 +97,13 @@ class LocalChannel:
         Let a request, whose headers and content are complete, find its resource and begin to answer.
         """
         self.request = request
-        self._rendering = True
+        self._response.hold()
         try:
             request.requestReceived(self._head.method, target, b"HTTP/1.1")
         except Exception:
             _log.failure("a local endpoint failed on its way to its resource")
             self.refuse(Reason.INTERNAL_ERROR)
-        self._rendering = False
-        if self._response is not None and not self._sent_head and not self.ended:
-            self._flush(False)
+        self._response.release()
 
     def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:
         """
@@ -137,7 +114,7 @@ class LocalChannel:
         if self.ended:
             return
         status = int(code)
-        lines, length, faults = _field_lines(headers)
+        lines, length, faults = field_lines(headers)
         if faults or not 200 <= status <= 999:
             _log.error(
                 "a local endpoint made a response that cannot be sent: status {status}, {faults}",
@@ -146,29 +123,13 @@ class LocalChannel:
             )
             self.refuse(Reason.INTERNAL_ERROR)
             return
-        self._response = status, lines, length
-        bodyless = self._head.method == b"HEAD" or status in (204, 304)
-        self._left = None if bodyless else length
-        self._flush_soon()
+        self._response.begin(status, lines, length)
 
     def write(self, data: bytes) -> None:
         """
         Take some of the body; what exceeds the length the head declared is dropped.
         """
-        if self.ended:
-            return
-        if self._left is not None:
-            if len(data) > self._left:
-                _log.error("a local endpoint wrote more than the length it declared")
-                data = data[: self._left]
-            self._left -= len(data)
-        if self._sent_head:
-            self._stream.send_body(data)
-            return
-        self._held.append(data)
-        self._held_size += len(data)
-        if self._held_size > _HOLD_AT_MOST:
-            self._flush(False)
+        self._response.write(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """
@@ -182,15 +143,11 @@ class LocalChannel:
         """
         if self.ended:
             return
-        if self._left:
+        if self._response.is_short:
             _log.error("a local endpoint wrote less than the length it declared")
             self.refuse(Reason.INTERNAL_ERROR)
             return
-        self.ended = True
-        if self._sent_head:
-            self._stream.end_response(b"")
-        else:
-            self._flush(True)
+        self._response.finish()
 
     def refuse(
         self,
@@ -210,7 +167,7 @@ class LocalChannel:
             return
         self._stop()
         self._stream.reason = reason
-        if self._sent_head:
+        if self._response.begun:
             self._stream.abort_response()
         else:
             method, request_id = self._head.method, self._request_id
@@ -222,8 +179,7 @@ class LocalChannel:
         """
         if self.ended:
             return
-        if self._response is not None and not self._sent_head:
-            self._flush(False)
+        self._response.flush()
         self.abortConnection()
 
     def abortConnection(self) -> None:
@@ -242,47 +198,11 @@ class LocalChannel:
         """
         self.refuse(Reason.MALFORMED_REQUEST)
 
-    def _flush_soon(self) -> None:
-        """
-        Send what is held when the handler has returned, whether that is L{render}'s or one called later.
-        """
-        if not self._rendering and self._flusher is None:
-            self._flusher = self._reactor.callLater(0, self._flush_now)
-
-    def _flush_now(self) -> None:
-        """
-        Send what is held: its time has come.
-        """
-        self._flusher = None
-        self._flush(False)
-
-    def _flush(self, end: bool) -> None:
-        """
-        Send the head and what is held of the body.
-        """
-        self._cancel_flusher()
-        if self._response is None:
-            return
-        self._sent_head = True
-        status, lines, length = self._response
-        body = b"".join(self._held)
-        self._held = []
-        if end and length is None and self._head.method != b"HEAD" and status not in (204, 304):
-            length = len(body)
-        self._stream.send_response(status, phrase(status), lines, length, body, end)
-
-    def _cancel_flusher(self) -> None:
-        flusher, self._flusher = self._flusher, None
-        if flusher is not None:
-            flusher.cancel()
-
     def _stop(self) -> None:
         """
         Send and produce nothing more.
         """
-        self.ended = True
-        self._held = []
-        self._cancel_flusher()
+        self._response.stop()
         producer, self._producer = self._producer, None
         if producer is not None:
             producer.stopProducing()
@@ -333,7 +253,7 @@ class LocalChannel:
         if self.ended:
             producer.stopProducing()
             return
-        self._producer = producer if streaming else _PullLoop(producer, self, self._reactor)
+        self._producer = producer if streaming else PullLoop(producer, self.abortConnection, self._reactor)
         if self._paused:
             self._producer.pauseProducing()
         elif not streaming:
@@ -344,7 +264,7 @@ class LocalChannel:
         The producer has produced everything.
         """
         producer, self._producer = self._producer, None
-        if isinstance(producer, _PullLoop):
+        if isinstance(producer, PullLoop):
             producer.pauseProducing()
 
     def pauseProducing(self) -> None:
@@ -358,52 +278,6 @@ class LocalChannel:
         """
 
 
-@implementer(IPushProducer)
-class _PullLoop:
-    """
-    Makes a push producer of a pull producer: asks it once a turn of the reactor while the client keeps up.
-    """
-
-    def __init__(self, producer: IPullProducer, channel: LocalChannel, reactor: IReactorTime) -> None:
-        self._producer = producer
-        self._channel = channel
-        self._reactor = reactor
-        self._next: IDelayedCall | None = None
-
-    def resumeProducing(self) -> None:
-        """
-        Ask in the next turn.
-        """
-        if self._next is None:
-            self._next = self._reactor.callLater(0, self._pull)
-
-    def pauseProducing(self) -> None:
-        """
-        Ask no more for now.
-        """
-        pending, self._next = self._next, None
-        if pending is not None:
-            pending.cancel()
-
-    def stopProducing(self) -> None:
-        """
-        Ask no more, and say so.
-        """
-        self.pauseProducing()
-        self._producer.stopProducing()
-
-    def _pull(self) -> None:
-        """
-        Ask once; first arrange for the next time, which the producer may call off.
-        """
-        self._next = self._reactor.callLater(0, self._pull)
-        try:
-            self._producer.resumeProducing()
-        except Exception:
-            _log.failure("a producer failed")
-            self._channel.abortConnection()
-
-
 def _split_authority(authority: bytes) -> tuple[str, int]:
     """
     Host and port of a checked authority; no port is 0.
@@ -413,36 +287,3 @@ def _split_authority(authority: bytes) -> tuple[str, int]:
     if not colon or "]" in port:
         host, port = text, ""
     return host.strip("[]"), int(port) if port.isascii() and port.isdigit() else 0
-
-
-def _field_lines(headers: Headers) -> tuple[bytes, int | None, list[str]]:
-    """
-    Turn the request's response headers into field lines, each name and value checked (RFC 9110 section 5).
-
-    @return: the lines, the length that was declared, and the names of fields that cannot be sent.
-    """
-    lines: list[bytes] = []
-    length: int | None = None
-    faults: list[str] = []
-    sniffable = True
-    for name, value in _pairs(headers):
-        lower = name.lower()
-        if _is_name(name) is None or _is_value(value) is None:
-            faults.append(repr(name))
-        elif lower == b"content-length":
-            length = int(value) if _is_length(value) else None
-        elif lower not in _NOT_THEIRS:
-            lines.append(b"%b: %b\r\n" % (name, value.strip(b" \t")))
-            sniffable = sniffable and lower != b"x-content-type-options"
-    if sniffable:
-        lines.append(b"X-Content-Type-Options: nosniff\r\n")
-    return b"".join(lines), length, faults
-
-
-def _pairs(headers: Headers) -> Iterator[tuple[bytes, bytes]]:
-    """
-    Names and values, one by one.
-    """
-    for name, values in headers.getAllRawHeaders():
-        for value in values:
-            yield name, value

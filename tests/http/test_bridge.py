@@ -1,5 +1,6 @@
 """
-Tests for L{siger.http.bridge} and L{siger.http.local_channel}, with real Klein applications behind them.
+Tests for L{siger.http.bridge}, L{siger.http.local_channel} and what that is made of, with real Klein applications
+behind them.
 """
 
 from __future__ import annotations
