@@ -16,6 +16,7 @@ from siger.grpc.content import GRPC, NOT_GRPC, WEB, WEB_TEXT, kind_of
 from siger.grpc.web import Base64Decoder, encode_base64, trailers_frame
 from siger.http.fields import without
 from siger.http.request import RequestFields, RequestHead
+from siger.http.wrapper import StreamWrapper
 
 if TYPE_CHECKING:
     from siger.http.stream import Exchange, Stream
@@ -71,81 +72,24 @@ def _translated(section: RequestFields, kind: int) -> RequestFields:
     return fields
 
 
-class WebStream:
+class WebStream(StreamWrapper):
     """
     Passes a gRPC response on to a client of gRPC-Web; L{siger.http.stream.Stream}.
 
     A response that is nothing but a status stays one, in its head: clients look for it there first, and the most common
     one would report an error twice that was in the body, too. What is no gRPC is passed on as it is.
-
-    @ivar peer: the stream's.
-    @ivar secure: the stream's.
-    @ivar version: the stream's.
     """
 
-    __slots__ = ("_name", "_stream", "_text", "_translates", "peer", "secure", "version")
+    __slots__ = ("_name", "_text", "_translates")
 
     def __init__(self, stream: Stream, kind: int) -> None:
         """
         @param kind: of the response; see L{response_kind}.
         """
-        self._stream = stream
+        super().__init__(stream)
         self._name = _NAMES[kind]
         self._text = kind == WEB_TEXT
         self._translates = True
-        self.peer = stream.peer
-        self.secure = stream.secure
-        self.version = stream.version
-
-    @property
-    def reason(self) -> Reason | None:
-        """
-        The stream's, as all that others set.
-        """
-        return self._stream.reason
-
-    @reason.setter
-    def reason(self, reason: Reason | None) -> None:
-        self._stream.reason = reason
-
-    @property
-    def request_id(self) -> bytes:
-        """
-        The stream's.
-        """
-        return self._stream.request_id
-
-    @request_id.setter
-    def request_id(self, request_id: bytes) -> None:
-        self._stream.request_id = request_id
-
-    @property
-    def added(self) -> bytes:
-        """
-        The stream's.
-        """
-        return self._stream.added
-
-    @added.setter
-    def added(self, lines: bytes) -> None:
-        self._stream.added = lines
-
-    @property
-    def grpc(self) -> bool:
-        """
-        The stream's.
-        """
-        return self._stream.grpc
-
-    @grpc.setter
-    def grpc(self, grpc: bool) -> None:
-        self._stream.grpc = grpc
-
-    def send_interim(self, status: int, lines: bytes) -> None:
-        """
-        See L{siger.http.stream.Stream.send_interim}.
-        """
-        self._stream.send_interim(status, lines)
 
     def send_response(
         self, status: int, phrase: bytes, lines: bytes, length: int | None, body: bytes, end: bool
@@ -177,24 +121,6 @@ class WebStream:
 
     def _encoded(self, data: bytes) -> bytes:
         return encode_base64(data) if self._text and self._translates else data
-
-    def abort_response(self) -> None:
-        """
-        See L{siger.http.stream.Stream.abort_response}.
-        """
-        self._stream.abort_response()
-
-    def pause_body(self) -> None:
-        """
-        See L{siger.http.stream.Stream.pause_body}.
-        """
-        self._stream.pause_body()
-
-    def resume_body(self) -> None:
-        """
-        See L{siger.http.stream.Stream.resume_body}.
-        """
-        self._stream.resume_body()
 
     def let_body_rest(self) -> None:
         """

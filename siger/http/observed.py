@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from siger.errors import Reason
 from siger.grpc.status import status_of_reason
+from siger.http.wrapper import StreamWrapper
 
 if TYPE_CHECKING:
     from siger.http.request import RequestHead
@@ -23,17 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["ObservedStream"]
 
 
-class ObservedStream:
+class ObservedStream(StreamWrapper):
     """
     Passes a response on to a stream, and reports the request once, when it has ended.
 
-    @ivar peer: the stream's.
-    @ivar secure: the stream's.
-    @ivar version: the stream's.
-    @ivar request_id: the stream's.
-    @ivar grpc: the stream's.
     @ivar bytes_in: how much of the request's body arrived; whoever takes the body adds to it.
-    @ivar reason: why the gateway refuses the request; set by whoever does, before it answers.
+    @ivar reason: why the gateway refuses this request, while the stream's may tell of one before; set by whoever does,
+        before it answers.
     """
 
     __slots__ = (
@@ -48,15 +45,8 @@ class ObservedStream:
         "_route",
         "_start",
         "_status",
-        "_stream",
-        "added",
         "bytes_in",
-        "grpc",
-        "peer",
         "reason",
-        "request_id",
-        "secure",
-        "version",
     )
 
     def __init__(
@@ -69,7 +59,7 @@ class ObservedStream:
         client: bytes,
         identity: Identity | None = None,
     ) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self._observer = observer
         self._route = route
         self._head = head
@@ -81,21 +71,9 @@ class ObservedStream:
         self._status = 0
         self._bytes_out = 0
         self._ended = False
-        self.peer = stream.peer
-        self.secure = stream.secure
-        self.version = stream.version
-        self.request_id = stream.request_id
-        self.grpc = stream.grpc
-        self.added = b""  # what is to be added, the channel adds
         self.bytes_in = 0
         self.reason: Reason | None = None
         observer.in_flight += 1
-
-    def send_interim(self, status: int, lines: bytes) -> None:
-        """
-        See L{siger.http.stream.Stream.send_interim}.
-        """
-        self._stream.send_interim(status, lines)
 
     def send_response(
         self, status: int, phrase: bytes, lines: bytes, length: int | None, body: bytes, end: bool
@@ -131,24 +109,6 @@ class ObservedStream:
         self.reason = self.reason or Reason.INTERNAL_ERROR
         self._report()
         self._stream.abort_response()
-
-    def pause_body(self) -> None:
-        """
-        See L{siger.http.stream.Stream.pause_body}.
-        """
-        self._stream.pause_body()
-
-    def resume_body(self) -> None:
-        """
-        See L{siger.http.stream.Stream.resume_body}.
-        """
-        self._stream.resume_body()
-
-    def let_body_rest(self) -> None:
-        """
-        See L{siger.http.stream.Stream.let_body_rest}.
-        """
-        self._stream.let_body_rest()
 
     def client_gone(self) -> None:
         """
