@@ -53,6 +53,7 @@ class ClientConnection(ResponseSections):
 
     @ivar load: streams that are open on it, or were promised to somebody.
     @ivar served: it has completed a response before.
+    @ivar most: how many streams it may have at once: none any more, once it takes no others.
     @ivar usable: it takes more streams.
     """
 
@@ -64,6 +65,7 @@ class ClientConnection(ResponseSections):
         "_told",
         "_with_heads",
         "load",
+        "most",
         "served",
         "usable",
     )
@@ -84,6 +86,7 @@ class ClientConnection(ResponseSections):
         self._with_heads: list[ClientStream] = []
         self._told = False
         self.peer_streams = owner.usual_streams
+        self.most = min(max_streams, self.peer_streams)
         self.patient = True
         self.load = 0
         self.served = False
@@ -99,13 +102,18 @@ class ClientConnection(ResponseSections):
         if name == MAX_CONCURRENT_STREAMS:
             self._told = True
             self._owner.usual_streams = value
+            self._settle_most()
+
+    def _settle_most(self) -> None:
+        # Rarely, so that nobody who looks for room has to.
+        self.most = min(self._max_streams, self.peer_streams) if self.usable else 0
 
     @property
     def room(self) -> int:
         """
         How many more streams it takes now.
         """
-        return min(self._max_streams, self.peer_streams) - self.load if self.usable else 0
+        return self.most - self.load if self.usable else 0
 
     # Streams of exchanges.
 
@@ -213,6 +221,7 @@ class ClientConnection(ResponseSections):
             self._told = True
             self.peer_streams = LARGEST_WINDOW
             self._owner.usual_streams = UNTOLD_STREAMS
+            self._settle_most()
         super()._settings_acknowledged()
         self._owner.released(self)
 
@@ -248,6 +257,7 @@ class ClientConnection(ResponseSections):
     def _retire(self) -> None:
         if self.usable:
             self.usable = False
+            self._settle_most()
             self._owner.retired(self)
 
     def missed(self, since: float) -> None:
