@@ -1058,6 +1058,8 @@ class BodyFailureTests(_ChannelMixin):
         client.send(chunked(b"hello") + b"z\r\n")
         self.assertEqual(exchanges[0].events, ["failed"])
         self.assertTrue(client.transport.aborted)
+        exchanges[0].answer(b"too late")
+        self.assertFalse(client.transport.half_closing)
 
 
 class HalfCloseTests(_ChannelMixin):
@@ -1103,6 +1105,19 @@ class HalfCloseTests(_ChannelMixin):
         self.assertTrue(client.transport.aborted)
         client.go()
         self.assertEqual(client.exchange.events, ["gone"])
+
+    def test_answered_too_late(self) -> None:
+        """
+        An answer that comes before the transport says that all is over changes nothing any more: what was pipelined
+        behind the request is not read, and nothing is waited for.
+        """
+        client = Client()
+        client.send(get("/a") + get("/b"))
+        client.end()
+        client.exchange.answer(b"x")
+        self.assertEqual(client.paths, [b"/a"])
+        client.wait(60.0)
+        self.assertFalse(client.transport.half_closing)
 
     def test_while_lingering(self) -> None:
         """

@@ -115,6 +115,7 @@ class Http1Connection:
 
     def _abort(self) -> None:
         self._state = CLOSED
+        self._buffer = b""
         self._decoder = None
         self.transport.abortConnection()
 

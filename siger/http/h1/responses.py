@@ -9,7 +9,7 @@ from siger.http.body import ChunkedDecoder, LengthDecoder
 from siger.http.context import ChannelContext
 from siger.http.deadlines import NEVER
 from siger.http.h1.connection import Http1Connection
-from siger.http.h1.states import BODY, DRAIN, DRAIN_CAP, IDLE, TUNNEL, WAIT
+from siger.http.h1.states import BODY, CLOSED, DRAIN, DRAIN_CAP, IDLE, TUNNEL, WAIT
 from siger.http.stream import Exchange
 from siger.http.transport import Transport, unacknowledged
 from siger.http.writer import ResponseWriter
@@ -138,6 +138,9 @@ class Responses(Http1Connection):
     def _end(self) -> None:
         self._ended = True
         self._exchange = None
+        if self._state == CLOSED:
+            # It was given up already, and whoever answered did not know yet.
+            return
         if self._decoder is not None and self._keep:
             self._drop_input(DRAIN)
         elif self._keep:
