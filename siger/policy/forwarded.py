@@ -142,7 +142,6 @@ class Forwarding:
             if len(self._lines) >= _CACHED_PEERS:
                 self._lines.clear()
             scheme = b"https" if secure else b"http"
-            scheme = b"https" if secure else b"http"
             lines = self._lines[key] = _lines(peer, [], host, scheme, _port_of(host, scheme))
         return lines
 

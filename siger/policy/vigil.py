@@ -1,8 +1,9 @@
 """
-Tokens outlived by what they were shown for: a tunnel is asked for once, and may stay open for days.
+Tokens outlived by what they were shown for: a tunnel, or a call of gRPC, is asked for once, and may last for days.
 
-A L{Vigil} looks every second whether a tunnel's token is still good, and ends the tunnel when it is not. It looks at
-the identity only. When that has ended, as it also has when the cache had to make room, the token is judged once more.
+A L{Vigil} looks every second whether the token is still good, and ends what it was shown for when it is not. It looks
+at the identity only. When that has ended, as it also has when the cache had to make room, the token is judged once
+more.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ EVERY: Final = 1.0
 
 class Vigil:
     """
-    One tunnel's; L{siger.http.deadlines.Timed}.
+    One tunnel's or call's; L{siger.http.deadlines.Timed}.
 
-    @ivar over: the tunnel has ended.
+    @ivar over: that has ended.
     """
 
     def __init__(self, vigils: Vigils, identity: Identity, credentials: bytes, end: Callable[[], None]) -> None:

@@ -204,7 +204,7 @@ class Exchange(Responder):
         """
         self._refuse(reason)
 
-    # What becomes of it: siger.proxy.waiting.Waiter and siger.proxy.connection.Recipient.
+    # What becomes of it: siger.proxy.waiting.Waiter and siger.proxy.recipient.Recipient.
 
     def response_received(self, head: ResponseHead, body: bytes, complete: bool) -> None:
         """

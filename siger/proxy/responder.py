@@ -32,7 +32,7 @@ class Responder:
     """
     The half of an exchange that answers; L{siger.proxy.exchange.Exchange} is the other one.
 
-    @ivar streaming: see L{siger.proxy.connection.Recipient}.
+    @ivar streaming: see L{siger.proxy.recipient.Recipient}.
     """
 
     __slots__ = (
@@ -73,7 +73,7 @@ class Responder:
         state = "done" if self._done else f"status {self._status}" if self._status else "no response"
         return f"<{type(self).__name__} {self._arrival.request_id.decode()} [{state}, {self._attempts} attempts]>"
 
-    # The response: siger.proxy.connection.Recipient.
+    # The response: siger.proxy.recipient.Recipient.
 
     def interim_received(self, head: ResponseHead) -> None:
         """
