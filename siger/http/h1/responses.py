@@ -4,6 +4,8 @@ What is sent on a connection: the response to the one request that is in progres
 
 from __future__ import annotations
 
+from typing import Final
+
 from siger.errors import Reason
 from siger.http.body import ChunkedDecoder, LengthDecoder
 from siger.http.context import ChannelContext
@@ -15,6 +17,9 @@ from siger.http.transport import Transport, unacknowledged
 from siger.http.writer import ResponseWriter
 
 __all__ = ["Responses"]
+
+_SHORT: Final = 16384
+"""Bytes of a body that any kernel takes at once, so that nobody has to look whether the client reads them."""
 
 
 class Responses(Http1Connection):
@@ -34,6 +39,7 @@ class Responses(Http1Connection):
         "_ended",
         "_exchange",
         "_expects_continue",
+        "_last",
         "_writer",
         "added",
         "grpc",
@@ -54,13 +60,15 @@ class Responses(Http1Connection):
         self._ended = True
         # The client may wait to be asked for the body that is still to come.
         self._expects_continue = False
+        # Nothing follows this request, as the client said, and its response is short.
+        self._last = False
 
     def _begin_response(self, version: int, head_only: bool, keep: bool) -> None:
         self.version = version
         self.request_id = self.added = b""
         self.grpc = False
         self._keep = keep
-        self._ended = False
+        self._ended = self._last = False
         self._writer.begin(version, head_only)
 
     def send_interim(self, status: int, lines: bytes) -> None:
@@ -83,6 +91,8 @@ class Responses(Http1Connection):
         if self.request_id:
             lines = b"%bX-Request-ID: %b\r\n%b" % (lines, self.request_id, self.added)
         writer.head(status, phrase, lines, length, body, end, not self._keep)
+        if not end or len(body) > _SHORT:
+            self._last = False
         if end:
             self._end()
 
@@ -145,6 +155,9 @@ class Responses(Http1Connection):
             self._drop_input(DRAIN)
         elif self._keep:
             self._next_request()
+        elif self._last and not self._buffer:
+            # Nothing is on its way that would be answered with a reset, and the kernel sees to what is left to send.
+            self._close()
         else:
             self._start_linger()
 
