@@ -17,9 +17,8 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,8 @@ from twisted.internet.interfaces import IProcessTransport
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+
+from tests.integration.free_port import free_port
 
 __all__ = ["ConsulAgent", "consul_program"]
 
@@ -47,24 +48,6 @@ def consul_program() -> str:
     if not found:
         raise AssertionError("There is no consul to test with. Run `make tools`, or set SIGER_TEST_CONSUL to its path.")
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    """
-    As many ports of 127.0.0.1 that nobody uses, for TCP or for UDP.
-    """
-    ports: list[int] = []
-    with ExitStack() as held:
-        while len(ports) < count:
-            stream = held.enter_context(socket.socket())
-            stream.bind(("127.0.0.1", 0))
-            datagram = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            try:
-                datagram.bind(stream.getsockname())
-            except OSError:
-                continue
-            ports.append(stream.getsockname()[1])
-    return ports
 
 
 class _AgentProcess(ProcessProtocol):
@@ -97,7 +80,7 @@ class ConsulAgent:
         @param acl: deny everything to those without a token.
         """
         self.host = "127.0.0.1"
-        self.port, self._dns, self._grpc, self._serf, self._server = free_ports(5)
+        self.port, self._dns, self._grpc, self._serf, self._server = (free_port() for _ in range(5))
         self.token = ""
         self._reactor = reactor
         self._acl = acl

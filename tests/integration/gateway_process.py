@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,9 @@ from typing import Any
 
 import yaml
 
-__all__ = ["GatewayFailed", "GatewayProcess", "echo_config", "free_port"]
+from tests.integration.free_port import free_port
+
+__all__ = ["GatewayFailed", "GatewayProcess", "echo_config"]
 
 _REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -42,16 +43,6 @@ class GatewayFailed(Exception):  # noqa: N818  (as a sentence reads)
     """
     The gateway did not start, or did not do in time what it must.
     """
-
-
-def free_port() -> int:
-    """
-    A TCP port on loopback that nobody listens on just now.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def echo_config(*ports: int, **overrides: Any) -> dict[str, Any]:

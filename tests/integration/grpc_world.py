@@ -27,10 +27,10 @@ from attrs import Factory, frozen
 from siger.auth.keys import KeyRing
 from siger.auth.tokens import Minter
 from siger.config.settings.gateway import Settings
-from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
+from tests.integration.free_port import free_port
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.grpc_plan import SERVICE, Plan
 from tests.integration.grpc_server import CONTROL
-from tests.integration.lasting_port import lasting_port
 from tests.integration.silent_peer import SilentPeer
 
 __all__ = [
@@ -315,7 +315,7 @@ def world() -> World:
     first, second = (GrpcServer(name).launch() for name in ("first", "second"))
     silent = SilentPeer().start()
     ports = first.start().port, second.start().port
-    mortal = lasting_port()
+    mortal = free_port()
     gateway = GatewayProcess(config(ports, silent.port, mortal))
     made = World(gateway, (first, second), silent, mortal, connect(gateway.port))
     atexit.register(made.stop)

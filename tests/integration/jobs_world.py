@@ -34,8 +34,8 @@ import aiohttp
 import jwt
 from attrs import Factory, define, frozen
 
+from tests.integration.free_port import free_port
 from tests.integration.gateway_process import GatewayProcess, echo_config
-from tests.integration.lasting_port import lasting_port
 from tests.integration.nats_cluster import NatsCluster
 from tests.integration.nats_server import NatsServer
 from tests.integration.run_journal import RunJournal
@@ -307,9 +307,9 @@ class JobsWorld:
         """
         self.directory = Path(tempfile.mkdtemp(prefix="siger-jobs-"))
         self.runs = RunJournal(self.directory).make()
-        self.nats = NatsServer(lasting_port()) if nats is None else nats
+        self.nats = NatsServer(free_port()) if nats is None else nats
         self.lease = lease
-        self.gateways = [GatewayProcess(self.config(), port=lasting_port()) for _ in range(gateways)]
+        self.gateways = [GatewayProcess(self.config(), port=free_port()) for _ in range(gateways)]
         self.workers: list[WorkerProcess] = []
 
     @property
@@ -350,7 +350,7 @@ class JobsWorld:
         """
         One more gateway, to be started, which finds NATS by way of this port.
         """
-        return GatewayProcess(self.config(nats_address=f"127.0.0.1:{port}"), port=lasting_port())
+        return GatewayProcess(self.config(nats_address=f"127.0.0.1:{port}"), port=free_port())
 
     def start(self) -> JobsWorld:
         """

@@ -22,7 +22,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from tests.integration.lasting_port import lasting_port
+from tests.integration.free_port import free_port
 from tests.integration.nats_server import NatsServer, NatsServerFailed
 
 __all__ = ["Member", "NatsCluster"]
@@ -45,10 +45,10 @@ class Member(NatsServer):
         @param routes: those of all.
         """
         self.name = name
-        self._monitor = lasting_port()
+        self._monitor = free_port()
         others = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
         super().__init__(
-            lasting_port(),
+            free_port(),
             f"server_name: {name}\n"
             f'http: "127.0.0.1:{self._monitor}"\n'
             f'cluster {{ name: tests, listen: "127.0.0.1:{route}", routes: [{others}] }}\n',
@@ -86,7 +86,7 @@ class NatsCluster:
     """
 
     def __init__(self, size: int = _SIZE) -> None:
-        routes = [lasting_port() for _ in range(size)]
+        routes = [free_port() for _ in range(size)]
         self.members = [Member(f"n{number}", route, routes) for number, route in enumerate(routes)]
 
     @property

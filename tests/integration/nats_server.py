@@ -25,7 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.integration.gateway_process import free_port
+from tests.integration.free_port import free_port
 
 __all__ = ["NatsServer", "NatsServerFailed", "nats_program"]
 

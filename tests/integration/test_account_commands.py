@@ -18,7 +18,8 @@ import yaml
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.integration.accounts_world import ADMIN, PASSWORD, Api, new_name, shared_world, siger
-from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
+from tests.integration.free_port import free_port
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.loop_thread import in_loop
 
 REPOSITORY = Path(__file__).parent.parent.parent

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
-from tests.integration.gateway_process import free_port
+from tests.integration.free_port import free_port
 
 _REPOSITORY = Path(__file__).parent.parent.parent
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": str(_REPOSITORY)}

@@ -20,7 +20,8 @@ from siger.auth.keys import KeyRing
 from siger.auth.tokens import Minter
 from siger.config.settings.gateway import Settings
 from tests.integration.browser import Browser, Fetched, Page
-from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
+from tests.integration.free_port import free_port
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.web_site import Hit, WebSite
 
 NO_ORIGIN = "MissingAllowOriginHeader"

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.flow_case import FlowTestCase, get, play
-from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
+from tests.integration.free_port import free_port
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.loop_thread import in_loop, run_in_loop
 from tests.integration.raw_client import RawClient
 from tests.integration.recording_backend import Connection, RecordingBackend, answer

@@ -20,13 +20,13 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from siger import __version__
 from tests.integration.consul_agent import ConsulAgent
+from tests.integration.free_port import free_port
 from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.grpc_health import NOT_SERVING
 from tests.integration.grpc_load import CallLoad
 from tests.integration.grpc_plan import SERVICE, Plan
 from tests.integration.grpc_world import GrpcServer, ask, call_names, connect, eventually, outcome
 from tests.integration.health_server import HealthServer
-from tests.integration.lasting_port import lasting_port
 from tests.integration.tls_world import certificates
 
 CLOCK: Any = reactor
@@ -39,7 +39,7 @@ def servers() -> dict[str, HealthServer]:
     """
     Three servers that all tests share, each with a port that it keeps.
     """
-    made = {name: HealthServer(name, lasting_port()).launch() for name in NAMES}
+    made = {name: HealthServer(name, free_port()).launch() for name in NAMES}
     for server in made.values():
         atexit.register(server.kill)
         server.start()

@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.integration.free_port import free_port
 from tests.integration.gateway_process import GatewayProcess
 from tests.integration.grpc_load import CallLoad
 from tests.integration.grpc_plan import SERVICE, Plan
@@ -24,7 +25,6 @@ from tests.integration.grpc_world import (
     streamed,
     world,
 )
-from tests.integration.lasting_port import lasting_port
 from tests.integration.test_grpc_calls import Requests
 
 OK, UNAVAILABLE = 0, 14
@@ -141,7 +141,7 @@ class RestartTests(ShutdownCase):
         Row G13: while clients call all the time, the gateway is stopped and started twice. No call is lost, and none
         reaches a server twice.
         """
-        port = lasting_port()
+        port = free_port()
         gateway = self.start(port)
         load = CallLoad(port, wait_for_ready=True).start()
         self.addCleanup(load.stop)

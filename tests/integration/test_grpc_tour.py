@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.gateway_process import free_port
+from tests.integration.free_port import free_port
 from tests.integration.test_quickstart import CHECKOUT, eventually, listening
 
 CONFIG = """\

@@ -21,7 +21,8 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.curl import PRIOR_KNOWLEDGE, Reply, curl, program
-from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
+from tests.integration.free_port import free_port
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.grpc_world import eventually
 from tests.integration.loop_thread import run_in_loop
 from tests.integration.recording_backend import Connection, RecordingBackend, answer

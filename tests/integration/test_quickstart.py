@@ -20,7 +20,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.demo.quickstart import WORKER_LEAST
-from tests.integration.gateway_process import free_port
+from tests.integration.free_port import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 

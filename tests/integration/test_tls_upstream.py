@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings.tls import CertificateFiles
 from tests.integration.curl import Reply, curl, program
-from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
+from tests.integration.free_port import free_port
+from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.loop_thread import run_in_loop
 from tests.integration.recording_backend import Connection, RecordingBackend, answer
 from tests.integration.tls_world import Certificates, SecureBackend

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.integration.gateway_process import GatewayProcess, echo_config, free_port
+from tests.integration.free_port import free_port
+from tests.integration.gateway_process import GatewayProcess, echo_config
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 _PLUGINS = "import sys, twisted.plugins; twisted.plugins.__path__.append(sys.argv.pop(1))\n"

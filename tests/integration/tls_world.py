@@ -17,7 +17,7 @@ from typing import Any
 
 from siger.config.settings.tls import CertificateFiles
 from tests.integration.curl import Reply, curl, program
-from tests.integration.gateway_process import free_port
+from tests.integration.free_port import free_port
 from tests.integration.recording_backend import Connection, RecordingBackend
 from tests.tls.certificates import Authority, Issued
 
