@@ -31,6 +31,8 @@ __all__ = ["NatsServer", "NatsServerFailed", "nats_program"]
 
 #: Seconds until a server must accept connections with JetStream ready.
 START_TIMEOUT = 20.0
+_MEMORY = Path("/dev/shm")
+_ROOM = 1 << 30
 
 _LAUNCH = """
 import ctypes, os, signal, sys
@@ -56,6 +58,14 @@ def nats_program() -> str:
     return found
 
 
+def _room() -> Path | None:
+    """
+    Where to keep what is stored: in memory, where the system has room there for as much as tests store. A disk that
+    takes some milliseconds for each write would make some tests fail, and all of them slow.
+    """
+    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM else None
+
+
 class NatsServer:
     """
     One server, whose port and stored data last from one start to the next.
@@ -70,7 +80,7 @@ class NatsServer:
         @param extra: further lines of its configuration, such as C{"max_payload: 4096"}.
         """
         nats_program()
-        self.directory = Path(tempfile.mkdtemp(prefix="siger-nats-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="siger-nats-", dir=_room()))
         self.port = port or free_port()
         self._extra = extra
         self._process: subprocess.Popen[bytes] | None = None
