@@ -250,6 +250,14 @@ class H2Peer:
             pass
         return bool(self.closed)
 
+    def until_reset(self, timeout: float = PATIENCE) -> bool:
+        """
+        Wait until the gateway breaks the connection off, and read nothing meanwhile.
+        """
+        poll = select.poll()
+        poll.register(self.socket, 0)
+        return bool(poll.poll(timeout * 1000))
+
     def stream(self, number: int) -> Incoming:
         """
         What came on a stream.

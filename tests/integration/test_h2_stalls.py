@@ -78,8 +78,8 @@ class WindowTests(FloodTestCase):
         client.deaf = True
         self.asked(client)
         self.until(lambda: sum(map(self._large, self.backend.connections)) > 10, "many at the backend")
-        self.until(lambda: not any(one.busy for one in self.backend.connections if self._large(one)), "released", 15)
-        self.assertTrue(client.until_closed(10), client)
+        self.assertTrue(client.until_reset(15), client)
+        self.until(lambda: not any(one.busy for one in self.backend.connections if self._large(one)), "released")
 
     def test_drips(self) -> None:
         """
