@@ -118,14 +118,20 @@ class H2Backend:
 
     def drop(self) -> None:
         """
-        End all connections, those that wait to be accepted too, and wait until the gateway knows.
+        End all connections, those that wait to be accepted too, and wait until the gateway knows. What it makes for a
+        request that it tries again goes as well.
         """
+        self._accept_all()
+        while self.connections:
+            for connection in self.connections:
+                connection.leave()
+            self.connections.clear()
+            self._accept_all()
+
+    def _accept_all(self) -> None:
         with contextlib.suppress(PeerSilent):
             while True:
                 self.accept(0)
-        for connection in self.connections:
-            connection.leave()
-        self.connections.clear()
 
     def close(self) -> None:
         """
