@@ -356,7 +356,7 @@ def config(ports: Sequence[int], silent: int, mortal: int) -> dict[str, Any]:
             {"grpc": "siger.interop.v1.Silent", "service": "silent"},
             {"grpc": "siger.interop.v1.Quiet", "service": "interop", "timeouts": {"idle": 0.2}},
             {"grpc": "siger.interop.v1.Late", "service": "silent", "timeouts": {"response": 0.3}},
-            {"grpc": "siger.interop.v1.Short", "service": "silent", "timeouts": {"deadline": 0.3}},
+            {"grpc": "siger.interop.v1.Short", "service": "silent", "timeouts": {"deadline": 0.6}},
         ],
     )
 

@@ -165,7 +165,7 @@ class JobQueue:
         job = Job(job_id=job_id, user_id="u1", username="", type="work", name="a test")
         return replay(job, await self.entries(job_id))
 
-    async def until(self, job_id: str, condition: Callable[[Job], object], timeout: float = 10.0) -> Job:
+    async def until(self, job_id: str, condition: Callable[[Job], object], timeout: float = 20.0) -> Job:
         """
         Wait until the record of a job is as it should be.
         """
@@ -179,7 +179,7 @@ class JobQueue:
                 raise AssertionError(f"still {await self.record(job_id)} with {await self.statuses(job_id)}")
             await asyncio.sleep(0.03)
 
-    async def ended(self, job_id: str, timeout: float = 10.0) -> Job:
+    async def ended(self, job_id: str, timeout: float = 20.0) -> Job:
         """
         Wait until a job has ended.
         """
@@ -191,7 +191,7 @@ class JobQueue:
         """
         return int((await self.ask(f"STREAM.INFO.{streams.JOBS}"))["state"]["messages"])
 
-    async def emptied(self, timeout: float = 5.0) -> None:
+    async def emptied(self, timeout: float = 15.0) -> None:
         """
         Wait until there are none.
         """

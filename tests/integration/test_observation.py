@@ -243,8 +243,9 @@ class MetricsTests(FlowTestCase):
         gate.set()
         for client in clients[1:]:
             await self.response(client)
-        await asyncio.sleep(0.2)
-        self.assertEqual((await self.scrape())["gateway_in_flight_requests"], base)
+        async with asyncio.timeout(10):
+            while (await self.scrape())["gateway_in_flight_requests"] != base:
+                await asyncio.sleep(0.02)
 
     @in_loop
     async def test_errors(self) -> None:

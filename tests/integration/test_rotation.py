@@ -44,8 +44,8 @@ class RotationTests(SynchronousTestCase):
         """
         load = SteadyLoad(self.gateway.port, b"/services/echo/", clients=8, pause=0.005).start()
         self.addCleanup(load.stop)
-        turns = [self.rotate(signal.SIGHUP, "1"), self.rotate(signal.SIGUSR1, "2")]
-        time.sleep(0.5)
+        turns = [self.rotate(load, signal.SIGHUP, "1"), self.rotate(load, signal.SIGUSR1, "2")]
+        self.more(load)
         load.stop()
         self.gateway.signal()
         self.assertEqual(self.gateway.wait(), 0)
@@ -68,13 +68,20 @@ class RotationTests(SynchronousTestCase):
         self.assertIn("stopping on SIGTERM", said[2])
         self.assertEqual(self.gateway.output(), "")
 
-    def rotate(self, number: signal.Signals, end: str) -> tuple[float, float]:
+    def more(self, load: SteadyLoad) -> None:
+        """
+        Wait for further requests that make more than a hundred lines.
+        """
+        enough = len(load.answers) + 150
+        self.gateway.wait_until(lambda: len(load.answers) >= enough, "answering", 30)
+
+    def rotate(self, load: SteadyLoad, number: signal.Signals, end: str) -> tuple[float, float]:
         """
         Let some requests be logged, move the files away, and send the signal.
 
         @return: the time before the signal, and when there was something in both new files.
         """
-        time.sleep(0.5)
+        self.more(load)
         names = ("access.log", "siger.log")
         for name in names:
             (self.gateway.directory / name).rename(self.gateway.directory / f"{name}.{end}")

@@ -89,7 +89,7 @@ class DrainTests(ShutdownCase):
         """
         self.start()
 
-        async def drain() -> tuple[Response, Response, bool]:
+        async def drain() -> tuple[Response, Response]:
             gate = Gate(self.backend, b"/held")
             client, prober = [await RawClient.connect(self.gateway.port) for _ in range(2)]
             await client.send(get(b"/held"))
@@ -97,22 +97,22 @@ class DrainTests(ShutdownCase):
             await prober.finals(1, 5)
             await self.backend.changed.until(lambda: self.backend.find(b"/held"), 5)
             self.gateway.signal()
-            await asyncio.sleep(0.3)
+            async with asyncio.timeout(10):
+                while not await self._is_refused():
+                    await asyncio.sleep(0.01)
             await prober.send(b"GET /readyz HTTP/1.1\r\nHost: gw.test\r\n\r\n")
             await prober.finals(2, 5)
-            refused = await self._is_refused()
             gate.open()
             await client.finals(1, 5)
             await client.until_closed(5)
             for one in (client, prober):
                 await one.close()
-            return client.reader.finals[0], prober.reader.finals[1], refused
+            return client.reader.finals[0], prober.reader.finals[1]
 
-        response, readiness, refused = run_in_loop(drain())
+        response, readiness = run_in_loop(drain())
         self.assertEqual((response.status, bytes(response.body), response.complete), (200, b"done", True))
         self.assertEqual(response.value(b"connection"), b"close")
         self.assertEqual((readiness.status, readiness.value(b"connection")), (503, b"close"))
-        self.assertTrue(refused, "a new connection was accepted while draining")
         self.assertEqual(self.gateway.wait(), 0)
 
     async def _is_refused(self) -> bool:
@@ -175,7 +175,7 @@ class DrainTests(ShutdownCase):
 
         ended, seconds = run_in_loop(hang())
         self.assertTrue(ended)
-        self.assertTrue(0.7 < seconds < 3, seconds)
+        self.assertTrue(0.7 < seconds < 8, seconds)
         self.assertEqual(self.gateway.wait(10), 0)
         run_in_loop(self.backend.changed.until(lambda: not self.backend.open_connections, 5))
         self.assertEqual(self.backend.open_connections, [])
@@ -202,6 +202,15 @@ class Load:
         """
         kinds = [self._keep] * keeping + [self._close] * closing
         self._tasks = [asyncio.ensure_future(kind(number)) for number, kind in enumerate(kinds)]
+
+    async def more(self, count: int) -> None:
+        """
+        Wait until so many further requests have been answered.
+        """
+        enough = self.answered + count
+        async with asyncio.timeout(30):
+            while self.answered < enough:
+                await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
         """
@@ -275,7 +284,7 @@ class RestartTests(ShutdownCase):
         async def begin() -> Load:
             load = Load(self.gateway.port)
             load.start(keeping=8, closing=4)
-            await asyncio.sleep(0.7)
+            await load.more(200)
             return load
 
         load = run_in_loop(begin())
@@ -286,10 +295,9 @@ class RestartTests(ShutdownCase):
             port = self.gateway.port
             self.gateway.kill()
             self.gateway = GatewayProcess(self.config, port=port).start()
-            run_in_loop(asyncio.sleep(0.5))
+            run_in_loop(load.more(200))
         run_in_loop(load.stop())
         self.assertEqual(load.lost, [])
-        self.assertGreater(load.answered, 300)
         self.assertGreater(load.turned_away, 0, "nobody noticed the restart")
         self.gateway.signal()
         self.assertEqual(self.gateway.wait(), 0)

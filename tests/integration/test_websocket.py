@@ -51,14 +51,14 @@ class Handlers:
 
     async def __call__(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        path = connection.request.path.partition("?")[0]
+        path, closed = connection.request.path.partition("?")[0], self.closed
         try:
             await self.by_path.get(path, echo)(connection)
         except ConnectionClosed:
             pass
         finally:
             await connection.wait_closed()
-            self.closed.put_nowait((connection.close_code, connection.close_reason))
+            closed.put_nowait((connection.close_code, connection.close_reason))
 
 
 async def echo(connection: ServerConnection) -> None:
@@ -243,7 +243,7 @@ class MessageTests(WebSocketTestCase):
         async with self.websocket() as connection:
             connection.transport.abort()
             self.assertEqual((await self.server_saw())[0], 1006)
-        self.assertLess(time.monotonic() - began, 2)
+        self.assertLess(time.monotonic() - began, 10)
 
     @in_loop
     async def test_logged(self) -> None:
@@ -274,7 +274,7 @@ class IdleTests(WebSocketTestCase):
         async with self.websocket(service="idle") as connection:
             began = time.monotonic()
             await connection.wait_closed()
-            self.assertTrue(IDLE * 0.7 < time.monotonic() - began < IDLE + 2)
+            self.assertTrue(IDLE * 0.7 < time.monotonic() - began < IDLE + 5)
         self.assertEqual((await self.server_saw())[0], 1006)
 
     @in_loop
@@ -288,16 +288,16 @@ class IdleTests(WebSocketTestCase):
                 pass
 
         async def talk(connection: ServerConnection) -> None:
-            for _ in range(12):
+            for _ in range(7):
                 await connection.send("tick")
                 await asyncio.sleep(IDLE / 4)
 
         self.handlers.by_path.update({"/listen": listen, "/talk": talk})
         async with self.websocket("/talk", "idle") as connection:
-            for _ in range(12):
+            for _ in range(7):
                 self.assertEqual(await connection.recv(), "tick")
         async with self.websocket("/listen", "idle") as connection:
-            for _ in range(12):
+            for _ in range(7):
                 await connection.send("tick")
                 await asyncio.sleep(IDLE / 4)
             self.assertEqual(connection.close_code, None)
@@ -531,5 +531,5 @@ class DrainTests(WebSocketTestCase):
                 await connection.wait_closed()
                 return time.monotonic() - began
 
-        self.assertTrue(1 < run_in_loop(drain()) < 4)
+        self.assertTrue(1 < run_in_loop(drain()) < 8)
         self.assertEqual(gateway.wait(), 0)

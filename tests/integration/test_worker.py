@@ -26,6 +26,7 @@ from siger.jobs.events import Event
 from siger.jobs.times import timestamp
 from siger.worker import JobContext, JobFailed, Worker
 from siger.worker.program import Program
+from siger.worker.taking import PATIENCE
 from tests.integration.job_queue import JobQueue
 from tests.integration.nats_server import NatsServer
 
@@ -45,7 +46,7 @@ def on_asyncio(test: Callable[[Any], Coroutine[Any, Any, None]]) -> Callable[[An
     return run
 
 
-async def eventually(condition: Callable[[], object], timeout: float = 8.0) -> None:
+async def eventually(condition: Callable[[], object], timeout: float = 20.0) -> None:
     """
     Wait until something is so.
     """
@@ -240,11 +241,17 @@ class LifeTests(WorkerCase):
         A running job is told by the control message; it ends as it likes, or by force after the grace time.
         """
 
+        forced: list[str] = []
+
         async def handle(job: JobContext) -> object:
-            while True:
-                if not job.params.get("stubborn"):
-                    await job.check()
-                await asyncio.sleep(0.01)
+            try:
+                while True:
+                    if not job.params.get("stubborn"):
+                        await job.check()
+                    await asyncio.sleep(0.01)
+            except asyncio.CancelledError:
+                forced.append(job.id)
+                raise
 
         worker = self.work(handle, concurrency=2, grace=0.5)
         kind, stubborn = await self.queue.submit(), await self.queue.submit(params={"stubborn": True})
@@ -255,7 +262,8 @@ class LifeTests(WorkerCase):
             await self.queue.cancel(job_id)
             job = await self.queue.ended(job_id)
             self.assertEqual((job.status, job.error), ("cancelled", None))
-            self.assertEqual(time.monotonic() - started > 0.45, job_id == stubborn)
+            self.assertTrue(job_id == kind or time.monotonic() - started > 0.45)
+        self.assertEqual(forced, [stubborn])
         await self.queue.emptied()
 
     @on_asyncio
@@ -287,7 +295,7 @@ class LifeTests(WorkerCase):
         job_ids = [await self.queue.submit(twice=True) for _ in range(3)]
         for job_id in job_ids:
             self.assertEqual((await self.queue.ended(job_id)).result, {"attempt": 1})
-        await self.queue.emptied(8)
+        await self.queue.emptied()
         self.assertEqual(sorted(spans.begun), sorted(job_ids))
 
     @on_asyncio
@@ -368,7 +376,7 @@ class TakingTests(WorkerCase):
                 job_ids[await self.queue.submit("ab"[number % 2], priority=priority)] = lane
         spans = Spans()
         self.work(spans)
-        await self.queue.emptied(10)
+        await self.queue.emptied()
         order = [job_ids[job_id] for job_id in spans.begun]
         self.assertEqual(len(order), 42)
         self.assertEqual([order[:12].count(lane) for lane in ("high", "normal", "low")], [8, 3, 1])
@@ -410,21 +418,21 @@ class TakingTests(WorkerCase):
         """
         A worker without work asks each queue once, and hears of a job at once.
         """
-        spans = Spans()
-        self.work(spans)
-        asked = []
+        asked: list[tuple[str, bool]] = []
 
         async def hear(message: Any) -> None:
-            asked.append(message.subject)
+            asked.append((message.subject, "expires" in json.loads(message.data)))
 
-        await asyncio.sleep(0.5)
         await self.queue.client.subscribe("$JS.API.CONSUMER.MSG.NEXT.>", cb=hear)
         await self.queue.client.flush()
+        self.work(Spans())
+        await eventually(lambda: sum(waits for _, waits in asked) == 6)
+        asked.clear()
         await asyncio.sleep(0.6)
         self.assertEqual(asked, [])
         started = time.monotonic()
         await self.queue.ended(await self.queue.submit("b"))
-        self.assertLess(time.monotonic() - started, 0.5)
+        self.assertLess(time.monotonic() - started, PATIENCE / 5)
 
 
 class LossTests(WorkerCase):
@@ -530,7 +538,7 @@ class LossTests(WorkerCase):
         self.assertLess(time.monotonic() - killed, LEASE)
         spans.seconds = 0.1
         self.server.start()
-        job = await self.queue.ended(job_id, 15)
+        job = await self.queue.ended(job_id)
         self.assertEqual((job.status, job.attempts), ("completed", 2))
 
     @on_asyncio
@@ -547,9 +555,9 @@ class LossTests(WorkerCase):
         self.server.kill()
         self.server.start()
         for job_id in job_ids:
-            self.assertEqual((await self.queue.ended(job_id, 15)).status, "completed")
+            self.assertEqual((await self.queue.ended(job_id)).status, "completed")
         self.assertEqual(spans.most, 1)
-        await self.queue.emptied(8)
+        await self.queue.emptied()
 
 
 class ProgramTests(WorkerCase):
@@ -575,18 +583,18 @@ class ProgramTests(WorkerCase):
         """
         script = """
             read job; echo "$job"; echo "$SIGER_JOB"; echo "$SIGER_JOB_ID $SIGER_JOB_TYPE $SIGER_ATTEMPT $OWN"
-            echo "[$SIGER_NATS__TOKEN] [$CUDA_VISIBLE_DEVICES]"; sleep 0.1
-            echo trouble >&2; sleep 0.1
+            echo "[$SIGER_NATS__TOKEN] [$CUDA_VISIBLE_DEVICES]"; echo trouble >&2
             echo "::progress 42 some message"; echo '::result {"loss": 0.5}'; printf 'no end'
         """
         job_id = await self.run_shell(script, {"gpus": 3, "gpu_type": ""}, params={"x": "ü"}, gpu_count=2)
         job = await self.queue.ended(job_id)
         self.assertEqual((job.status, job.result), ("completed", {"loss": 0.5}))
         lines = await self.queue.lines(job_id)
+        lines.remove("trouble")  # where it comes among those of the other pipe is for the system to say
         for line in lines[:2]:
             told = json.loads(line or "")
             self.assertEqual((told["job_id"], told["params"], told["attempt"]), (job_id, {"x": "ü"}, 1))
-        self.assertEqual(lines[2:], [f"{job_id} work 1 kept", "[] [4,5]", "trouble", "no end"])
+        self.assertEqual(lines[2:], [f"{job_id} work 1 kept", "[] [4,5]", "no end"])
         events = await self.queue.events(job_id)
         self.assertEqual([e.message for e in events if e.level == "error"], ["trouble"])
         self.assertEqual([(e.progress, e.message) for e in events if e.event == "progress"], [(42, "some message")])
@@ -712,7 +720,7 @@ class CommandTests(WorkerCase):
         self.assertEqual(spans.begun, [])
         process.kill()
         killed = time.monotonic()
-        await eventually(lambda: not any(map(lives, pids)), 2)
+        await eventually(lambda: not any(map(lives, pids)))
         job = await self.queue.ended(again)
         self.assertEqual((job.status, job.attempts, job.worker), ("completed", 2, self.workers[0][0].name))
         self.assertGreater(time.monotonic() - killed, LEASE * 0.6)
@@ -742,7 +750,7 @@ class CommandTests(WorkerCase):
         await asyncio.sleep(0.3)
         self.assertIsNone(process.poll())
         process.send_signal(signal.SIGINT)
-        await eventually(lambda: process.poll() is not None, 4)
+        await eventually(lambda: process.poll() is not None)
         self.assertEqual(process.returncode, 0, self.output.read_text())
         self.assertFalse(lives(pid))
         self.assertEqual((await self.queue.record(job_id)).between, "returned")
