@@ -40,7 +40,7 @@ class CaseRunner:
     Runs one case after the other against one gateway and its one backend.
 
     @ivar patience: seconds to wait for what should happen at once.
-    @ivar quiet: seconds without an answer after which a request that may be refused or forwarded is half-closed.
+    @ivar quiet: seconds without an answer after which a request that need not be forwarded is half-closed.
     """
 
     def __init__(self, port: int, backend: RecordingBackend, patience: float = 4.0) -> None:
@@ -81,7 +81,7 @@ class CaseRunner:
         Wait for the responses that the case promises, and for the end where it or the last response promises one.
         """
         if case.expect == "reject":
-            await client.finals(case.get("responses", case.get("forwarded", 0) + 1), self.patience)
+            await client.finals(1, self.quiet)
         else:
             count = case.get("responses", case.get("forwarded", 1))
             timeout = self.patience if case.expect == "forward" else self.quiet
@@ -89,6 +89,8 @@ class CaseRunner:
         if not client.reader.finals and not client.closed:
             client.half_close()
             await client.until_closed(self.patience)
+        if case.expect == "reject":
+            await client.finals(case.get("responses", case.get("forwarded", 0) + 1), self.patience)
         if _must_close(case, client):
             await client.until_closed(self.patience)
         await self.backend.changed.until(lambda: not any(one.busy for one in self.backend.connections), self.patience)
