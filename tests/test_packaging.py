@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import atexit
+import functools
 import os
 import shlex
 import shutil
@@ -124,6 +125,16 @@ class Installed:
     """
     An environment of its own with one wheel installed.
     """
+
+    @classmethod
+    @functools.cache
+    def of(cls, wheel: Path) -> Installed:
+        """
+        Make it, the first time.
+        """
+        room = Path(tempfile.mkdtemp(prefix="siger-installed-"))
+        atexit.register(shutil.rmtree, room)
+        return cls(room, wheel)
 
     def __init__(self, room: Path, wheel: Path) -> None:
         self.room = room
@@ -337,11 +348,11 @@ class InstalledTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Install it.
+        Install it; nobody has looked for plugins in it yet.
         """
-        room = Path(tempfile.mkdtemp(prefix="siger-installed-"))
-        self.addCleanup(shutil.rmtree, room)
-        self.installed = Installed(room, self.archive())
+        self.installed = Installed.of(self.archive())
+        for cache in self.installed.room.rglob("dropin.cache"):
+            cache.unlink()
 
     def says(self, code: str, *arguments: str) -> str:
         """
