@@ -502,7 +502,7 @@ class AnyLogTests(SynchronousTestCase):
         if (now.attempts, now.between, before.between) == (before.attempts, "", ""):
             self.assertTrue(now.progress >= before.progress)
 
-    @settings(max_examples=400)
+    @settings(max_examples=200)
     @given(NUMBERED)
     def test_any_events(self, log: list[tuple[int, Event]]) -> None:
         """
@@ -511,7 +511,7 @@ class AnyLogTests(SynchronousTestCase):
         """
         self.walk(job(), log)
 
-    @settings(max_examples=400)
+    @settings(max_examples=200)
     @given(logs(), st.data())
     def test_replay(self, log: list[tuple[int, Event]], data: st.DataObject) -> None:
         """
@@ -527,7 +527,7 @@ class AnyLogTests(SynchronousTestCase):
         self.assertEqual(expected, record)
         self.assertEqual(expected, self.walk(record, log))
 
-    @settings(max_examples=400)
+    @settings(max_examples=200)
     @given(logs(), st.data())
     def test_disorder(self, log: list[tuple[int, Event]], data: st.DataObject) -> None:
         """
