@@ -202,7 +202,9 @@ class AllowedTests(BrowserTestCase):
         got = self.fetch("/services/private/things/1", method="PUT", headers=headers, body='{"a": 1}')
         self.assertEqual((got.status, got.json["method"], got.json["body"]), (200, "PUT", '{"a": 1}'))
         self.assertEqual([hit.method for hit in self.hits], ["PUT"])
-        asked = self.world.gateway.wait_for_access_line(lambda line: line["method"] == "OPTIONS")
+        asked = self.world.gateway.wait_for_access_line(
+            lambda line: (line["method"], line["path"]) == ("OPTIONS", "/services/private/things/1")
+        )
         self.assertEqual(asked["status"], 204)
 
     def test_other_options(self) -> None:

@@ -140,10 +140,16 @@ class FollowerTests(TestCase):
 
     def setUp(self) -> None:
         """
-        Make one with quick heartbeats.
+        Make one that is in no hurry.
+        """
+        self.follow(5.0)
+
+    def follow(self, heartbeat: float) -> None:
+        """
+        Make one, and what it follows, with so many seconds between heartbeats.
         """
         self.server = Server()
-        self.follower = Follower(self.server, self.server, 0, heartbeat=0.1)
+        self.follower = Follower(self.server, self.server, 0, heartbeat)
         self.told: list[Entry] = []
         self.mirror = Mirror(self.follower, self.told.append)
 
@@ -159,9 +165,7 @@ class FollowerTests(TestCase):
         """
         Wait until a condition holds.
         """
-        end = CLOCK.seconds() + 3
         while not condition():
-            assert CLOCK.seconds() < end, "not within 3 seconds"
             await deferLater(CLOCK, 0.001)
 
     async def again(self) -> None:
@@ -184,7 +188,7 @@ class FollowerTests(TestCase):
             "ack_policy": "none",
             "filter_subject": "$KV.users.>",
             "flow_control": True,
-            "idle_heartbeat": 100_000_000,
+            "idle_heartbeat": 5_000_000_000,
         }
         self.assertEqual(question["config"], {**question["config"], **expected})
         await self.until(lambda: self.mirror.current)
@@ -217,6 +221,7 @@ class FollowerTests(TestCase):
         """
         So it is when even heartbeats stay away, and until then everything counts as known.
         """
+        self.follow(0.2)
         await self.start()
         await self.server.send(1, 0)
         self.assertFalse(self.mirror.stale)
@@ -229,9 +234,10 @@ class FollowerTests(TestCase):
         """
         While heartbeats come all is well; one that shows that something is missing is not.
         """
+        self.follow(0.2)
         await self.start()
         await self.server.send(1, 0)
-        for _ in range(20):
+        for _ in range(60):
             await self.server.control({"Nats-Last-Consumer": "1"})
             await deferLater(CLOCK, 0.01)
         self.assertEqual((self.mirror.stale, self.follower.restarts), (False, 0))
