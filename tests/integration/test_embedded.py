@@ -156,7 +156,7 @@ class EmbeddedServerTests(TestCase):
     A server that is started by the reactor of these tests.
     """
 
-    timeout = 30
+    timeout = 60
 
     def setUp(self) -> None:
         """

@@ -50,7 +50,7 @@ class MessagingCase(TestCase):
     What these tests need.
     """
 
-    timeout = 30
+    timeout = 60
 
     def server(self, extra: str = "", start: bool = True) -> NatsServer:
         """
