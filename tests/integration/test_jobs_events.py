@@ -283,6 +283,9 @@ class OutageTests(EventsCase):
                 group.create_task(self.roam(readers[2], gateways, over))
                 group.create_task(self.roam(readers[3], gateways[::-1], over))
                 await self.write(worker, 150)
+                async with asyncio.timeout(20):
+                    while not all(reader.ids for reader in readers[:2]):
+                        await asyncio.sleep(0.01)
                 self.nats.kill()
                 await asyncio.sleep(0.5)
                 async with Reader(session, job_id, self.token()).open(gateways[1]) as response:
@@ -310,6 +313,7 @@ class OutageTests(EventsCase):
         @return: how many connections that took.
         """
         async with reader.open(gateway) as response:
+            self.assertEqual(response.status, 200)
             await reader.read(response, seconds=40)
         return 1
 
