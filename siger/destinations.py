@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from siger.grpc.serving import CHECK
 from siger.proxy.arrival import Destination
 from siger.routing import SERVICES_TEMPLATE, Route
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Destinations"]
 
-UNLIMITED = frozenset(("/health", "/livez", "/readyz", "/metrics"))
+UNLIMITED = frozenset(("/health", "/livez", "/readyz", "/metrics", CHECK))
 """What probes and scrapers ask, which must be answered when all else is refused."""
 
 

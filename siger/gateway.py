@@ -27,7 +27,9 @@ from siger.discovery.static import publish_static
 from siger.drain import drain
 from siger.figures import Figures
 from siger.frontdoor import FrontDoor
+from siger.health.answering import HealthService
 from siger.health.checks import HealthChecks
+from siger.health.serving import Serving, is_routed
 from siger.http.context import ChannelContext
 from siger.http.deadlines import Deadlines
 from siger.http.h2.requests import RequestReader
@@ -112,7 +114,10 @@ class Gateway(TwistedService):
         self._metrics = Metrics(self._observer)
         admin = AdminApp(self.vitals, self._metrics, lambda: self._figures())
         limit = self.settings.limits.local_body
-        own = OwnEndpoints(self._reactor, self._observer, admin, self._accounts.app, self._queue.app, limit)
+        self._health = self._make_health()
+        own = OwnEndpoints(
+            self._reactor, self._observer, admin, self._accounts.app, self._queue.app, limit, self._health
+        )
         return FrontDoor(
             self.catalogue.services,
             RouteTable(self.settings.routes),
@@ -122,6 +127,13 @@ class Gateway(TwistedService):
             own.template,
             self._accounts.authenticate,
         )
+
+    def _make_health(self) -> HealthService | None:
+        routes, catalogue = self.settings.routes, self.catalogue
+        if is_routed(routes):
+            return None
+        serving = Serving(lambda: self.vitals.state, routes, catalogue.services, catalogue.grpc_services)
+        return HealthService(self._reactor, self._observer, serving)
 
     def _make_http2(self) -> ServerContext | None:
         limits = self.settings.limits
@@ -239,6 +251,8 @@ class Gateway(TwistedService):
         closed = [maybeDeferred(self._port.stopListening)]
         if self._secure is not None:
             closed.append(self._secure.stop())
+        if self._health is not None:
+            self._health.stop()
         drained = drain(self._reactor, self._channels, seconds)
         self._queue.drain()  # after that: what ends here ends its connection, too
         return gatherResults([left, *closed, drained]).addCallback(lambda _: self._end())

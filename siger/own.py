@@ -1,5 +1,5 @@
 """
-The gateway's own endpoints, in one site: each Klein application where its paths begin.
+The gateway's own endpoints: in one site, each Klein application where its paths begin; and what it answers by gRPC.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from twisted.web.resource import Resource
 from siger.admin.app import ROUTES as ADMIN_ROUTES
 from siger.admin.app import AdminApp
 from siger.auth.app import ROUTES as AUTH_ROUTES
+from siger.health.answering import ROUTES as HEALTH_ROUTES
 from siger.http.bridge import LocalApplication, LocalSite
 from siger.jobs.app import MOUNT as JOBS_MOUNT
 from siger.jobs.app import ROUTES as JOBS_ROUTES
@@ -21,19 +22,24 @@ if TYPE_CHECKING:
     from twisted.web.resource import IResource
 
     from siger.auth.app import AuthApp
+    from siger.health.answering import HealthService
+    from siger.http.request import RequestHead
+    from siger.http.stream import Exchange, Stream
     from siger.jobs.app import JobsApp
     from siger.observe.observer import Observer
+    from siger.policy.identity import Identity
     from siger.policy.rules import OwnAuth
 
 __all__ = ["OWN_ROUTES", "OwnEndpoints"]
 
-OWN_ROUTES: Final[Mapping[str, OwnAuth]] = {**ADMIN_ROUTES, **AUTH_ROUTES, **JOBS_ROUTES}
+OWN_ROUTES: Final[Mapping[str, OwnAuth]] = {**ADMIN_ROUTES, **AUTH_ROUTES, **JOBS_ROUTES, **HEALTH_ROUTES}
 """
 The route templates of all of them, and who may use them. What is not here cannot be reached, whatever an application
 would answer.
 """
 
 _TEMPLATES: Final = {template.encode("ascii"): template for template in OWN_ROUTES if "{" not in template}
+_HEALTH: Final = frozenset(template.encode("ascii") for template in HEALTH_ROUTES)
 
 _JOBS: Final = [segment.encode("ascii") for segment in JOBS_MOUNT.split("/")[1:]]
 _BELOW_JOBS: Final = f"{JOBS_MOUNT}/".encode("ascii")
@@ -82,17 +88,37 @@ class OwnEndpoints(LocalApplication):
     """
 
     def __init__(
-        self, reactor: Any, observer: Observer, admin: AdminApp, auth: AuthApp, jobs: JobsApp, body_limit: int
+        self,
+        reactor: Any,
+        observer: Observer,
+        admin: AdminApp,
+        auth: AuthApp,
+        jobs: JobsApp,
+        body_limit: int,
+        health: HealthService | None = None,
     ) -> None:
+        """
+        @param health: answers questions of gRPC about health; C{None} where a service is asked them.
+        """
         root = _Root(admin.resource(), auth.resource(), jobs.resource())
         super().__init__(LocalSite(root, reactor), observer, self.template, body_limit)
+        self._health = health
 
-    @staticmethod
-    def template(path: bytes) -> str | None:
+    def __call__(
+        self, head: RequestHead, stream: Stream, request_id: bytes, client: bytes, identity: Identity | None = None
+    ) -> Exchange | None:
+        """
+        See L{siger.frontdoor.LocalApplication}.
+        """
+        if self._health is not None and head.path in _HEALTH:
+            return self._health(head, stream, request_id, client, identity)
+        return super().__call__(head, stream, request_id, client, identity)
+
+    def template(self, path: bytes) -> str | None:
         """
         The route template of a normalised path, C{None} if nothing here answers it.
         """
         if path.startswith(_BELOW_JOBS):
             rest = path[len(_BELOW_JOBS) :]
             return next((template for pattern, template in _PATTERNS if pattern.fullmatch(rest)), None)
-        return _TEMPLATES.get(path)
+        return None if self._health is None and path in _HEALTH else _TEMPLATES.get(path)

@@ -36,17 +36,27 @@ def echo(name: str) -> Any:
     return Echo()
 
 
+def health(head: Any, stream: Any, request_id: bytes, client: bytes, identity: Any = None) -> None:
+    """
+    Stands for what answers questions about health.
+    """
+    stream.send_response(200, b"OK", b"", None, b"health", True)
+
+
 class TemplateTests(SynchronousTestCase):
     """
     Which paths are the gateway's own.
     """
 
+    def setUp(self) -> None:
+        self.own = OwnEndpoints(Clock(), Observer(), echo("admin"), echo("auth"), echo("jobs"), 1000, health)
+
     def test_plain(self) -> None:
         """
         A path without parameters is its own template.
         """
-        for path in ("/health", "/auth/login", "/api/v1/jobs", "/api/v1/status"):
-            self.assertEqual(OwnEndpoints.template(path.encode()), path)
+        for path in ("/health", "/auth/login", "/api/v1/jobs", "/api/v1/status", "/grpc.health.v1.Health/Check"):
+            self.assertEqual(self.own.template(path.encode()), path)
 
     def test_parameters(self) -> None:
         """
@@ -61,7 +71,7 @@ class TemplateTests(SynchronousTestCase):
             ("/api/v1/jobs/status/queued", "/api/v1/jobs/status/{status}"),
             ("/api/v1/jobs/status/events", "/api/v1/jobs/status/{status}"),
         ):
-            self.assertEqual(OwnEndpoints.template(path.encode()), template)
+            self.assertEqual(self.own.template(path.encode()), template)
             self.assertIn(template, OWN_ROUTES)
 
     def test_nowhere(self) -> None:
@@ -75,7 +85,15 @@ class TemplateTests(SynchronousTestCase):
             *("/api/v1/jobs//events", "/api/v1/jobs/status/", "/api/v1/jobs/status/a/b", "/api/v1/jobs/x\n"),
             *("/api/v1/jobs/{jobID}", "/api/v1/jobs/status/{status}", "/API/v1/jobs", "/api/v1/jobs/x/events\n"),
         ):
-            self.assertIsNone(OwnEndpoints.template(path.encode()), path)
+            self.assertIsNone(self.own.template(path.encode()), path)
+
+    def test_elsewhere(self) -> None:
+        """
+        What a service is asked is not the gateway's.
+        """
+        own = OwnEndpoints(Clock(), Observer(), echo("admin"), echo("auth"), echo("jobs"), 1000)
+        self.assertIsNone(own.template(b"/grpc.health.v1.Health/Watch"))
+        self.assertEqual(self.own.template(b"/grpc.health.v1.Health/Watch"), "/grpc.health.v1.Health/Watch")
 
 
 class RootTests(SynchronousTestCase):
@@ -88,8 +106,9 @@ class RootTests(SynchronousTestCase):
         Each application gets what is below its place, and sees the rest of the path; everything else is the
         administration's.
         """
-        own = OwnEndpoints(Clock(), Observer(), echo("admin"), echo("auth"), echo("jobs"), 1000)
+        own = OwnEndpoints(Clock(), Observer(), echo("admin"), echo("auth"), echo("jobs"), 1000, health)
         for path, answer in (
+            (b"/grpc.health.v1.Health/Watch", b"health"),
             (b"/auth/login", b"auth auth login"),
             (b"/api/v1/jobs", b"jobs api/v1/jobs "),
             (b"/api/v1/jobs/x/events", b"jobs api/v1/jobs x/events"),

@@ -1,5 +1,6 @@
 """
 Asking a server whether it is well, and what its answer means ("GRPC Health Checking Protocol", C{grpc.health.v1}).
+L{siger.grpc.serving} is the other side.
 
 Only one answer is a good one: the call went well, and its one message says C{SERVING}. A server that has no health
 service, or does not know the service that it was asked about, is not well as far as anybody knows.
@@ -11,6 +12,7 @@ from typing import Final
 
 from attrs import frozen
 
+from siger.grpc.framing import frame, only_message
 from siger.grpc.metadata import status_in
 from siger.grpc.protobuf import fields, piece
 from siger.grpc.status import NAMES, OK
@@ -53,8 +55,6 @@ _SERVING: Final = 1
 _STATUSES: Final = ("UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
 
 _HTTP_OK: Final = 200
-_PREFIX: Final = 5
-"""Bytes before a message: its flags, and four for its length."""
 
 
 @frozen
@@ -76,8 +76,7 @@ def question(service: str) -> bytes:
 
     @param service: the full name of a gRPC service, or C{""} for the server as a whole.
     """
-    message = piece(_SERVICE, service.encode("utf-8")) if service else b""
-    return b"\0%b%b" % (len(message).to_bytes(4, "big"), message)
+    return frame(piece(_SERVICE, service.encode("utf-8")) if service else b"")
 
 
 def judge(status: int, body: bytes, lines: bytes) -> Finding:
@@ -102,14 +101,12 @@ def judge(status: int, body: bytes, lines: bytes) -> Finding:
 
 def _serving_status(body: bytes) -> int:
     """
-    The status in a body that is one message, uncompressed, as no other was asked for.
+    The status in a body.
 
-    @raise ValueError: it is something else.
+    @raise ValueError: it is not one message.
     """
-    if body[:1] != b"\0" or len(body) - _PREFIX != int.from_bytes(body[1:_PREFIX], "big"):
-        raise ValueError("not one message")
     found = 0
-    for field, value in fields(body[_PREFIX:]):
+    for field, value in fields(only_message(body)):
         # The last one counts, and one of another kind is an unknown field, as everywhere in Protocol Buffers.
         if field == _STATUS and isinstance(value, int):
             found = value

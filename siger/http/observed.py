@@ -29,6 +29,8 @@ class ObservedStream(StreamWrapper):
     Passes a response on to a stream, and reports the request once, when it has ended.
 
     @ivar bytes_in: how much of the request's body arrived; whoever takes the body adds to it.
+    @ivar grpc_status: how a call ended that was answered, and not refused; set by whoever answers it. -1 for what is
+        none.
     @ivar reason: why the gateway refuses this request, while the stream's may tell of one before; set by whoever does,
         before it answers.
     """
@@ -46,6 +48,7 @@ class ObservedStream(StreamWrapper):
         "_start",
         "_status",
         "bytes_in",
+        "grpc_status",
         "reason",
     )
 
@@ -72,6 +75,7 @@ class ObservedStream(StreamWrapper):
         self._bytes_out = 0
         self._ended = False
         self.bytes_in = 0
+        self.grpc_status = -1
         self.reason: Reason | None = None
         observer.in_flight += 1
 
@@ -143,5 +147,5 @@ class ObservedStream(StreamWrapper):
             0,
             b"" if self._identity is None else self._identity.logged,
             self._head.version,
-            status_of_reason(self.reason) if self.grpc and self.reason is not None else -1,
+            status_of_reason(self.reason) if self.grpc and self.reason is not None else self.grpc_status,
         )
