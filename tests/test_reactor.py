@@ -330,6 +330,7 @@ class TimeTests(TestCase):
         uvloop is asked to wake up no earlier than the next call is due, so that it does not turn idly until then.
         """
         reactor = global_reactor()
+        await deferLater(reactor, 0)  # what is overdue from before is past then
         for delay in (0.0101, 0.0104, 0.0199):
             before = reactor.loop.time()
             call = reactor.callLater(delay, lambda: None)

@@ -216,6 +216,17 @@ class RecordingBackend:
         """
         return [connection for connection in self.connections if connection.requests]
 
+    async def begin(self, patience: float = 5.0) -> None:
+        """
+        Take away what the test before has left: scripts, records, and first of all requests that nobody waits for any
+        more, as a gateway takes a moment to notice that.
+
+        @param patience: seconds to wait for their end.
+        """
+        self.scripts = {}
+        await self.changed.until(lambda: not any(one.busy for one in self.connections), patience)
+        self.forget()
+
     def forget(self) -> None:
         """
         Start a new page: closed connections go, open ones keep only what is under way.

@@ -21,7 +21,6 @@ from tests.integration.recording_backend import RecordingBackend
 __all__ = ["Pair", "shared_pair"]
 
 _MOST = 2
-_PATIENCE = 5.0
 
 
 @frozen
@@ -39,15 +38,6 @@ class Pair:
         """
         self.gateway.kill()
         run_in_loop(self.backend.stop())
-
-    async def begin(self) -> None:
-        """
-        Take away what the test before has left: scripts, records, and first of all requests that nobody waits for any
-        more, as the gateway takes a moment to notice that.
-        """
-        self.backend.scripts = {}
-        await self.backend.changed.until(lambda: not any(one.busy for one in self.backend.connections), _PATIENCE)
-        self.backend.forget()
 
 
 _pairs: OrderedDict[str, Pair] = OrderedDict()
@@ -69,7 +59,7 @@ def shared_pair(**overrides: Any) -> Pair:
             _pairs.popitem(last=False)[1].stop()
         pair = start_pair(**overrides)
     _pairs[key] = pair
-    run_in_loop(pair.begin())
+    run_in_loop(pair.backend.begin())
     return pair
 
 

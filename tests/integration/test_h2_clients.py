@@ -134,8 +134,10 @@ class ClientsCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.world = world()
-        self.world.backend.scripts = {}
-        self.world.backend.forget()
+        # What clients left may still be on its way to the backend.
+        alone = b"\ngateway_in_flight_requests 1.0\n"
+        self.world.gateway.wait_until(lambda: alone in self.world.gateway.get("/metrics"), "at rest")
+        run_in_loop(self.world.backend.begin())
         self.url = f"http://127.0.0.1:{self.world.gateway.port}"
         self.secure_url = f"https://127.0.0.1:{self.world.secure}"
 
