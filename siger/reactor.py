@@ -177,6 +177,9 @@ class UvloopReactor(AsyncioSelectorReactor):
         """
         self.loop.call_later(timeout + 0.001, self.loop.stop)
         self.loop.run_forever()
+        # What became due in the last turn is not left over: trial looks for what is, after two of these.
+        if self.timeout() == 0:
+            self._onTimer()
 
     def callLater(self, delay: float, callable: Any, *args: object, **kw: object) -> Any:
         """

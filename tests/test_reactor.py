@@ -373,6 +373,40 @@ class TimeTests(TestCase):
         thread.join()
 
 
+class IterateTests(SynchronousTestCase):
+    """
+    Running for a short while, as trial does after each test.
+    """
+
+    def test_due_in_the_last_turn(self) -> None:
+        """
+        What becomes due in the turn in which it stops is done too, though a busy machine made that turn a long one.
+        """
+        reactor: Any = build_reactor(self)
+        called: list[int] = []
+        reactor.loop.call_later(0.001, lambda: reactor.callLater(0, called.append, 1))
+        reactor.iterate(0)
+        self.assertEqual((called, reactor.getDelayedCalls()), ([1], []))
+
+    def test_later(self) -> None:
+        """
+        What is due later waits, and one that calls itself again and again does not make it run for ever.
+        """
+        reactor: Any = build_reactor(self)
+        called: list[int] = []
+
+        def again() -> None:
+            called.append(1)
+            reactor.callLater(0, again)
+
+        later = reactor.callLater(60, called.append, 2)
+        reactor.callLater(0, again)
+        reactor.iterate(0)
+        self.assertNotIn(2, called)
+        self.assertIn(1, called)
+        later.cancel()
+
+
 class LoopErrorTests(TestCase):
     """
     Errors that are no connection's.
