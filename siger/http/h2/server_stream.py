@@ -56,6 +56,7 @@ class ServerStream(Http2Stream):
         "_responded",
         "_rests",
         "_server",
+        "_whole",
         "added",
         "grpc",
         "peer",
@@ -82,6 +83,8 @@ class ServerStream(Http2Stream):
         self._responded = False
         self._bodyless = False
         self._rests = False
+        # All of the request has come, and whoever answers knows.
+        self._whole = not bodied
         self._body_due = 0.0
 
     def __repr__(self) -> str:
@@ -153,6 +156,7 @@ class ServerStream(Http2Stream):
             self._settle()
 
     def _body_ended(self) -> None:
+        self._whole = True
         self.deadline = NEVER
 
     def _settle(self) -> None:
@@ -182,10 +186,14 @@ class ServerStream(Http2Stream):
 
     def fail(self, fault: StreamFault) -> None:
         """
-        See L{Http2Stream.fail}: the request will never be complete.
+        See L{Http2Stream.fail}: the request will never be complete, or nobody takes the response any more.
         """
         exchange, self._exchange = self._exchange, None
-        if exchange is not None:
+        if exchange is None:
+            return
+        if self._whole:
+            exchange.client_gone()
+        else:
             exchange.body_failed(Reason.INVALID_FRAMING)
 
     def linger(self) -> None:
