@@ -1782,6 +1782,18 @@ class TunnelTests(_ChannelMixin):
         self.assertEqual(client.transport.written[before:], b"\0\xff")
         self.assertEqual(repr(client.channel), "<Channel 192.0.2.7 [tunnel, 1 requests]>")
 
+    def test_end(self) -> None:
+        """
+        When the instance ends the tunnel the connection ends in stages, also where its client wanted nothing after the
+        handshake: it may be sending.
+        """
+        for connection in ("Upgrade", "Upgrade, close"):
+            client = Client()
+            client.send(get("/", f"Connection: {connection}", "Upgrade: websocket"))
+            client.channel.upgrade(b"Upgrade: websocket\r\n")
+            client.exchange.stream.end_response(b"")
+            self.assertEqual((client.transport.half_closing, client.transport.closed), (True, False))
+
     def test_early_bytes(self) -> None:
         """
         What came behind the handshake is held until then: B7.

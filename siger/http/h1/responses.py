@@ -139,7 +139,7 @@ class Responses(Http1Connection):
         """
         early, self._buffer = self._buffer, b""
         self._state = TUNNEL
-        self._keep = False
+        self._keep = self._last = False
         self.deadline = NEVER
         self._writer.switch(lines)
         self._resume_reading()
