@@ -88,7 +88,7 @@ class CheckCall:
 
     def body_failed(self, reason: Reason) -> None:
         """
-        See L{siger.http.stream.Exchange.body_failed}.
+        See L{siger.http.stream.Exchange.body_failed}: of a body that did not end, so nothing was answered yet.
         """
         self._refuse(reason)
 

@@ -5,7 +5,7 @@ How the gateway is, as those see it who call services of gRPC through it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from siger.balancing.health import DOWN
 from siger.grpc.serving import NOT_SERVING, SERVICE, SERVICE_UNKNOWN, SERVING
@@ -16,12 +16,19 @@ if TYPE_CHECKING:
 
 __all__ = ["Serving", "is_routed"]
 
+_PREFIX: Final = f"/{SERVICE}"
+
 
 def is_routed(routes: Iterable[RouteSettings]) -> bool:
     """
-    Whether questions about health go to a service, because a route says so, and so are not the gateway's to answer.
+    Whether questions about health go to a service, because a route names them, and so are not the gateway's to answer.
+    Routes of single hosts come first anyway, and leave those of the others to the gateway.
     """
-    return any(route.grpc == SERVICE for route in routes)
+    return any(not route.host and (route.grpc == SERVICE or _names(route.path)) for route in routes)
+
+
+def _names(path: str) -> bool:
+    return path == _PREFIX or path.startswith(f"{_PREFIX}/")
 
 
 class Serving:
@@ -42,7 +49,10 @@ class Serving:
         @param announced: which of them has a service of gRPC that no route is needed for, likewise.
         """
         self._state = state
-        self._routes = {route.grpc: route.service.encode("utf-8") for route in routes if route.grpc}
+        self._routes: dict[str, list[bytes]] = {}
+        for route in routes:
+            if route.grpc:
+                self._routes.setdefault(route.grpc, []).append(route.service.encode("utf-8"))
         self._services = services
         self._announced = announced
 
@@ -52,24 +62,27 @@ class Serving:
 
         @param name: its full name; C{""} for the gateway as a whole.
         @return: L{SERVING}; L{NOT_SERVING} while the gateway is starting or draining, or no instance is well; or
-            L{SERVICE_UNKNOWN}.
+            L{SERVICE_UNKNOWN}, also for what routes lead to by their paths alone.
         """
-        service, known = self._find(name)
-        if not known:
+        if not name:
+            return SERVING if self._is_ready() else NOT_SERVING
+        found = self._services_of(name)
+        if found is None:
             return SERVICE_UNKNOWN
-        if self._state() != "ready" or (name and not _is_well(service)):
-            return NOT_SERVING
-        return SERVING
+        return SERVING if self._is_ready() and any(map(_is_well, found)) else NOT_SERVING
 
-    def _find(self, name: str) -> tuple[Service | None, bool]:
-        # Who has it, and whether it is known at all: a route may lead to a service of which nothing was heard yet.
-        if name in self._routes:
-            return self._services.get(self._routes[name]), True
-        service = self._announced.get(name.encode("utf-8", "replace"))
-        return service, not name or service is not None
+    def _is_ready(self) -> bool:
+        return self._state() == "ready"
+
+    def _services_of(self, name: str) -> list[Service] | None:
+        # Who has it: several, where the host decides; none, where a route leads to what nobody has heard of yet.
+        routed = self._routes.get(name)
+        if routed is not None:
+            return [self._services[label] for label in routed if label in self._services]
+        announced = self._announced.get(name.encode("utf-8", "replace"))
+        return None if announced is None else [announced]
 
 
-def _is_well(service: Service | None) -> bool:
-    # By its name alone a service has instances; what takes no requests at all, with a weight of 0, is none.
-    endpoints = () if service is None else service.endpoints
-    return any(endpoint.weight > 0 and endpoint.health != DOWN for endpoint in endpoints)
+def _is_well(service: Service) -> bool:
+    # What takes no requests at all, with a weight of 0, is nobody.
+    return any(endpoint.weight > 0 and endpoint.health != DOWN for endpoint in service.endpoints)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from siger.errors import Reason
+from siger.grpc.content import WEB
 from siger.grpc.serving import answer
 from siger.grpc.timeouts import parse_timeout
 from siger.health.answers import CheckCall
@@ -98,13 +99,14 @@ class WatchCall(CheckCall):
         self._name = ""
         self._told = 0
         self._paused = False
+        self._begun = watches.now
         self._ends = NEVER
 
     def _reply(self, name: str) -> None:
         timeout = self._head.fields.owned.get(b"grpc-timeout")
         if timeout is not None:
             try:
-                self._ends = self._watches.now + parse_timeout(timeout)
+                self._ends = self._begun + parse_timeout(timeout)
             except ValueError:
                 self._refuse(Reason.MALFORMED_REQUEST)
                 return
@@ -141,7 +143,11 @@ class WatchCall(CheckCall):
         self._watches.discard(self)
         self.over = True
         self._stream.reason = reason
-        self._stream.end_response(grpc_error(reason))
+        if self._head.takes_trailers or self._head.fields.grpc == WEB:
+            self._stream.end_response(grpc_error(reason))
+        else:
+            # It must not look complete without them.
+            self._stream.abort_response()
 
     # Its reader.
 

@@ -145,5 +145,13 @@ class RequestHead:
         self.host = host
         self.fields = fields
 
+    @property
+    def takes_trailers(self) -> bool:
+        """
+        Whether the client looks at trailers. HTTP/1.0 has none, and clients of HTTP/1.1 throw them away unless they say
+        otherwise (RFC 9110 section 10.1.4).
+        """
+        return self.version == 20 or (self.version == 11 and self.fields.trailers)
+
     def __repr__(self) -> str:
         return f"<RequestHead {self.method.decode('latin-1')} {self.path.decode('latin-1')}>"

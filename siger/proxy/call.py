@@ -153,15 +153,10 @@ class Call(Exchange):
         lines = grpc_error(reason, status=status)
         if not begun:
             send_grpc_error(stream, lines, reason)
-        elif self._takes_trailers():
+        elif not self._measured and self._arrival.head.takes_trailers:
             stream.end_response(lines)
         else:
             stream.abort_response()
-
-    def _takes_trailers(self) -> bool:
-        # HTTP/1.0 has none, and clients of HTTP/1.1 throw them away, unless they say otherwise (RFC 9110, 10.1.4).
-        version = self._stream.version
-        return not self._measured and (version == 20 or (version == 11 and self._arrival.head.fields.trailers))
 
     def _give_back(self, reason: Reason | None) -> None:
         if self.deadline != NEVER and self._context.deadlines is not None:

@@ -26,6 +26,8 @@ def make_exchange(context: ProxyContext, arrival: Arrival) -> Exchange:
     @param arrival: whose place is a service.
     """
     head, settings = arrival.head, arrival.place.settings
+    if head.fields.grpc == GRPC:
+        return Call(context, arrival)
     if head.fields.upgrade and websocket.is_handshake(head) and settings is not None and settings.websocket:
         return Tunnel(context, arrival)
-    return Call(context, arrival) if head.fields.grpc == GRPC else Exchange(context, arrival)
+    return Exchange(context, arrival)

@@ -255,6 +255,21 @@ class WatchTests(_ServiceMixin):
         self.assertIn(b"grpc-status: 13\r\n", self.stream.lines)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_no_trailers(self) -> None:
+        """
+        A client that looks at no trailers must not take the answers so far for all there are; one in a page has them in
+        the body.
+        """
+        for lines, aborted in (
+            (("Content-Type: application/grpc", "Transfer-Encoding: chunked"), True),
+            (("Content-Type: application/grpc-web", "Transfer-Encoding: chunked"), False),
+        ):
+            self.stream = FakeStream()
+            self.call(*lines, "grpc-timeout: 1S").body_received(question(""), True)
+            self.look()
+            self.assertEqual((self.stream.aborted, self.stream.ended), (aborted, not aborted))
+            self.assertEqual((self.clock.getDelayedCalls(), self.observer.in_flight), ([], 0))
+
     def test_stop(self) -> None:
         """
         When the gateway stops, all are told and sent away, and so is whoever comes then.

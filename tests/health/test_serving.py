@@ -96,4 +96,22 @@ class ServingTests(SynchronousTestCase):
         Where a route takes the questions themselves, the gateway is not asked.
         """
         self.assertFalse(is_routed(ROUTES))
-        self.assertTrue(is_routed((*ROUTES, RouteSettings(path="", service="models", grpc="grpc.health.v1.Health"))))
+        for host, path, grpc, routed in (
+            ("", "", "grpc.health.v1.Health", True),
+            ("", "/grpc.health.v1.Health", "", True),
+            ("", "/grpc.health.v1.Health/Check", "", True),
+            ("", "/grpc.health.v1.Healthy", "", False),
+            ("", "/", "", False),
+            ("a.example", "", "grpc.health.v1.Health", False),
+        ):
+            route = RouteSettings(service="models", host=host, path=path, grpc=grpc)
+            self.assertEqual(is_routed((*ROUTES, route)), routed)
+
+    def test_by_host(self) -> None:
+        """
+        One that several services have, by host, is well if one of them is, in whatever order.
+        """
+        routes = [RouteSettings(service=name, host=f"{name}.example", grpc="a.B") for name in ("absent", "models")]
+        for order in (routes, routes[::-1]):
+            serving = Serving(lambda: "ready", order, {b"models": self.service}, {})
+            self.assertEqual(serving("a.B"), SERVING)

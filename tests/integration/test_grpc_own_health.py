@@ -15,10 +15,19 @@ from tests.integration.free_port import free_port
 from tests.integration.gateway_process import GatewayProcess, echo_config
 from tests.integration.grpc_plan import SERVICE as PLANNED
 from tests.integration.grpc_world import ask, connect, outcome
+from tests.integration.h2_client import H2Client
+from tests.integration.h2_frames import data, window_update
 from tests.integration.health_server import HealthServer
 
 OK, DEADLINE_EXCEEDED, NOT_FOUND, UNAVAILABLE = 0, 4, 5, 14
 HEALTH = f"/{SERVICE}"
+WATCHING = [
+    (b":method", b"POST"),
+    (b":scheme", b"http"),
+    (b":authority", b"gw.test"),
+    (b":path", f"{HEALTH}/Watch".encode()),
+    (b"content-type", b"application/grpc"),
+]
 
 
 class Message:
@@ -104,6 +113,28 @@ class OwnHealthTests(SynchronousTestCase):
         watch.cancel()
         self.gateway.wait_for_access_line(lambda line: line["route"] == f"{HEALTH}/Watch")
         self.assertEqual(self.check(), (OK, [Message.serving]))
+
+    def test_faulty_streams(self) -> None:
+        """
+        A watch whose stream ends with an error of the client's is over, as one that is cancelled.
+        """
+        self.start()
+        client = H2Client(self.gateway.port).start()
+        self.addCleanup(client.close)
+        for spoil in (lambda number: window_update(number, 0), lambda number: data(number, b"x")):
+            stream = client.open(WATCHING, False)
+            client.send(data(stream, question(""), True))
+            self.assertTrue(client.until(lambda: client.stream(stream).body), client)  # noqa: B023
+            client.send(spoil(stream))
+            self.assertIsNotNone(client.end(stream).code)
+        self.gateway.wait_until(lambda: len(self.ended()) == 2, "told of both")
+        self.assertEqual(self.ended(), ["client_gone"] * 2)
+
+    def ended(self) -> list[str]:
+        """
+        Why watches have ended.
+        """
+        return [line["reason"] for line in self.gateway.access_lines() if line["route"] == f"{HEALTH}/Watch"]
 
     def test_deadline(self) -> None:
         """

@@ -109,7 +109,7 @@ class Called:
         @param age: for how many seconds the request has been here.
         @param head: the request's head, if its fields have none of their own.
         """
-        head = head or read(fields, method, bodied)
+        head = self.head = head or read(fields, method, bodied)
         self.stream = FakeStream()
         self.stream.version = 20
         self.stream.request_id = ID
@@ -831,7 +831,7 @@ class StatusTests(_Http2Mixin):
         for version, section, asked in ((11, length, GRPC), (20, length, GRPC), (10, FINE, GRPC), (11, FINE, GRPC[:1])):
             world = self.world()
             called = Called(world, *asked, bodied=False)
-            called.stream.version = version
+            called.stream.version = called.head.version = version
             wire = self.accept(world)
             wire.say(headers(1, section, end=False) + data(1, b"part"))
             wire.lose(clean=False)

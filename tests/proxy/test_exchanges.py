@@ -58,7 +58,7 @@ class MakeExchangeTests(SynchronousTestCase):
 
     def test_handshake_that_says_to_be_a_call(self) -> None:
         """
-        It is a handshake: no call is a GET.
+        It is one: its client is told of failures in terms of gRPC, and is counted so.
         """
-        self.assertIs(self.kind(GRPC, *HANDSHAKE), Tunnel)
+        self.assertIs(self.kind(GRPC, *HANDSHAKE), Call)
         self.assertIs(self.kind(GRPC, *HANDSHAKE, websocket=False), Call)
