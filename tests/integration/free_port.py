@@ -19,7 +19,8 @@ from pathlib import Path
 __all__ = ["free_port"]
 
 _LOWEST = 10_000
-_given: set[int] = set()
+# A port that browsers refuse (Fetch standard, "bad ports"), the only one of this range.
+_given: set[int] = {10_080}
 _random = random.Random()
 
 

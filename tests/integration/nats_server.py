@@ -63,7 +63,9 @@ def _room() -> Path | None:
     Where to keep what is stored: in memory, where the system has room there for as much as tests store. A disk that
     takes some milliseconds for each write would make some tests fail, and all of them slow.
     """
-    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM else None
+    if not os.access(_MEMORY, os.W_OK | os.X_OK) or shutil.disk_usage(_MEMORY).free <= _ROOM:
+        return None
+    return _MEMORY
 
 
 class NatsServer:

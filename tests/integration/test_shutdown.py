@@ -53,7 +53,7 @@ class ShutdownCase(SynchronousTestCase):
         self.addCleanup(lambda: run_in_loop(self.backend.stop()))
         self.config = echo_config(self.backend.port, **overrides)
         self.gateway = GatewayProcess(self.config).start()
-        self.addCleanup(lambda: self.gateway.kill())
+        self.addCleanup(self.gateway.kill)
 
 
 class DrainTests(ShutdownCase):
