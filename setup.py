@@ -96,13 +96,17 @@ HOT = [
     "siger/proxy/exchange.py",
     "siger/proxy/exchanges.py",
     "siger/proxy/forwarding.py",
+    "siger/proxy/instance_pool.py",
     "siger/proxy/kept_body.py",
     "siger/proxy/multiplexed.py",
+    "siger/proxy/multiplexed_pool.py",
     "siger/proxy/pace.py",
+    "siger/proxy/pool.py",
     "siger/proxy/responder.py",
     "siger/proxy/response_heads.py",
     "siger/proxy/tunnel.py",
     "siger/proxy/websocket.py",
+    "siger/routing.py",
     "siger/ways.py",
 ]
 

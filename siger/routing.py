@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
-
-from siger.config.settings.routes import RouteSettings
+if TYPE_CHECKING:
+    from siger.config.settings.routes import RouteSettings
 
 __all__ = ["SERVICES_PREFIX", "SERVICES_TEMPLATE", "Route", "RouteTable"]
 
@@ -23,7 +22,6 @@ SERVICES_TEMPLATE: Final = "/services/{serviceName}/*"
 _CALLS: Final = frozenset((b"POST",))
 
 
-@frozen(eq=False)
 class Route:
     """
     A configured way to a service.
@@ -36,15 +34,33 @@ class Route:
     @ivar grpc: whether it takes the calls of a gRPC service.
     """
 
-    settings: RouteSettings
-    template: str
-    service: bytes
-    host: bytes
-    methods: frozenset[bytes]
-    grpc: bool
-    _prefix: re.Pattern[bytes]
-    _strip: bytes
-    _rewrite: bytes
+    __slots__ = (
+        "_cuts_match",
+        "_prefix",
+        "_rewrite",
+        "_strip",
+        "grpc",
+        "host",
+        "methods",
+        "service",
+        "settings",
+        "template",
+    )
+
+    def __init__(self, settings: RouteSettings) -> None:
+        covered = _covered(settings)
+        self.settings = settings
+        self.grpc = bool(settings.grpc)
+        self.template: str = settings.host + (covered if self.grpc else covered.rstrip("/") + "/*")
+        self.service: bytes = settings.service.encode("ascii")
+        self.host: bytes = settings.host.removeprefix("*").encode("ascii")
+        self.methods: frozenset[bytes] = (
+            _CALLS if self.grpc else frozenset(method.encode("ascii") for method in settings.methods)
+        )
+        self._prefix = _call_pattern(settings.grpc) if self.grpc else _prefix_pattern(settings.path)
+        self._strip: bytes = settings.strip.rstrip("/").encode("ascii")
+        self._cuts_match = bool(settings.rewrite) and not self._strip
+        self._rewrite: bytes = settings.rewrite.rstrip("/").encode("ascii")
 
     def takes_host(self, name: bytes) -> bool:
         """
@@ -62,7 +78,7 @@ class Route:
             return None
         if self._strip:
             path = path[len(self._strip) :]
-        elif self.settings.rewrite:
+        elif self._cuts_match:
             path = path[match.end() :]
         path = self._rewrite + path
         return path if path.startswith(b"/") else b"/" + path
@@ -94,33 +110,16 @@ def _call_pattern(service: str) -> re.Pattern[bytes]:
     return re.compile(b"/%b/[^/]+\\Z" % re.escape(service).encode("ascii"))
 
 
-def make_route(settings: RouteSettings) -> Route:
-    """
-    Prepare a configured route for lookups.
-    """
-    covered = _covered(settings)
-    return Route(
-        settings=settings,
-        template=settings.host + (covered if settings.grpc else covered.rstrip("/") + "/*"),
-        service=settings.service.encode("ascii"),
-        host=settings.host.removeprefix("*").encode("ascii"),
-        methods=_CALLS if settings.grpc else frozenset(method.encode("ascii") for method in settings.methods),
-        grpc=bool(settings.grpc),
-        prefix=_call_pattern(settings.grpc) if settings.grpc else _prefix_pattern(settings.path),
-        strip=settings.strip.rstrip("/").encode("ascii"),
-        rewrite=settings.rewrite.rstrip("/").encode("ascii"),
-    )
-
-
 class RouteTable:
     """
     All configured routes, most specific first.
     """
 
-    __slots__ = ("routes",)
+    __slots__ = ("_by_host", "routes")
 
     def __init__(self, settings: Iterable[RouteSettings]) -> None:
-        self.routes = tuple(sorted((make_route(each) for each in settings), key=lambda route: route.rank))
+        self.routes: list[Route] = sorted([Route(each) for each in settings], key=_rank)
+        self._by_host = any(route.host for route in self.routes)
 
     def find(self, host: bytes, path: bytes, method: bytes) -> tuple[Route, bytes] | bytes:
         """
@@ -130,17 +129,21 @@ class RouteTable:
         @return: the route and the path for its instance; or, when no route takes it, the methods that other routes
             have for this path, as for C{Allow}.
         """
-        name = _without_port(host).lower()
-        allowed: set[bytes] = set()
+        name = _without_port(host).lower() if self._by_host else b""
+        others: list[Route] = []
         for route in self.routes:
             target = route.target(path) if route.takes_host(name) else None
             if target is not None:
                 if not route.methods or method in route.methods:
                     return route, target
-                allowed |= route.methods
-        return b", ".join(sorted(allowed))
+                others.append(route)
+        return b", ".join(sorted({each for route in others for each in route.methods})) if others else b""
 
 
 def _without_port(host: bytes) -> bytes:
     name, colon, port = host.rpartition(b":")
     return name if colon and not port.endswith(b"]") else host
+
+
+def _rank(route: Route) -> tuple[bool, bool, int, int, int, bool]:
+    return route.rank

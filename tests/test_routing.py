@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from siger.config.settings.routes import RouteSettings
-from siger.routing import Route, RouteTable, make_route
+from siger.routing import Route, RouteTable
 from tests.http.generators import properties
 
 
@@ -48,7 +48,7 @@ class TargetTests(SynchronousTestCase):
         """
         The route makes these targets of these paths.
         """
-        made = make_route(settings)
+        made = Route(settings)
         for path, target in pairs:
             self.assertEqual(made.target(path), target, (settings, path))
 
@@ -134,8 +134,8 @@ class TargetTests(SynchronousTestCase):
         """
         A route knows whether it is one of a gRPC service.
         """
-        self.assertTrue(make_route(route(grpc="a.B", path="")).grpc)
-        self.assertFalse(make_route(route(path="/a.B/x")).grpc)
+        self.assertTrue(Route(route(grpc="a.B", path="")).grpc)
+        self.assertFalse(Route(route(path="/a.B/x")).grpc)
 
 
 class HostTests(SynchronousTestCase):
@@ -147,14 +147,14 @@ class HostTests(SynchronousTestCase):
         """
         Without a host a route takes any.
         """
-        made = make_route(route())
+        made = Route(route())
         self.assertEqual([made.takes_host(name) for name in (b"", b"a.test", b"[::1]")], [True] * 3)
 
     def test_exact(self) -> None:
         """
         With one it takes that one.
         """
-        made = make_route(route(host="a.test"))
+        made = Route(route(host="a.test"))
         self.assertTrue(made.takes_host(b"a.test"))
         for name in (b"", b"b.test", b"x.a.test", b"xa.test", b"a.test.evil.test"):
             self.assertFalse(made.takes_host(name), name)
@@ -163,7 +163,7 @@ class HostTests(SynchronousTestCase):
         """
         With a domain it takes everything below that, at any depth, but not itself.
         """
-        made = make_route(route(host="*.a.test"))
+        made = Route(route(host="*.a.test"))
         self.assertTrue(made.takes_host(b"x.a.test"))
         self.assertTrue(made.takes_host(b"x.y.a.test"))
         for name in (b"a.test", b"xa.test", b"x.a.test.evil.test", b""):
@@ -323,4 +323,4 @@ class TemplateTests(SynchronousTestCase):
             (route(grpc="a.v1.B", path=""), "/a.v1.B/{method}"),
             (route(grpc="B", path="", host="a.test"), "a.test/B/{method}"),
         ):
-            self.assertEqual(make_route(settings).template, template)
+            self.assertEqual(Route(settings).template, template)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.protocol import Protocol as TwistedProtocol
-
 from siger.errors import Reason
 from siger.http.deadlines import Deadlines
 from siger.proxy.dialling import DialFactory, Secure
 from siger.proxy.waiting import Waiter, WaitingLine
 
 if TYPE_CHECKING:
+    from twisted.internet.protocol import Protocol as TwistedProtocol
+
     from siger.balancing.instances import Endpoint
     from siger.config.settings.services import ServiceSettings
 

@@ -8,10 +8,8 @@ got nothing calls L{Pool.wait} and is told later. Nothing allocates a Deferred o
 from __future__ import annotations
 
 import socket
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from siger.balancing.instances import Endpoint
-from siger.config.settings.services import ServiceSettings
 from siger.errors import Reason
 from siger.http.deadlines import Deadlines
 from siger.http.response import ResponseParser
@@ -19,6 +17,10 @@ from siger.proxy.connection import UpstreamConnection
 from siger.proxy.dialling import DialFactory, Secure, UpstreamProtocol
 from siger.proxy.instance_pool import InstancePool
 from siger.proxy.waiting import Waiter
+
+if TYPE_CHECKING:
+    from siger.balancing.instances import Endpoint
+    from siger.config.settings.services import ServiceSettings
 
 __all__ = ["Pool"]
 
