@@ -105,6 +105,7 @@ HOT = [
     "siger/proxy/responder.py",
     "siger/proxy/response_heads.py",
     "siger/proxy/tunnel.py",
+    "siger/proxy/waiting.py",
     "siger/proxy/websocket.py",
     "siger/routing.py",
     "siger/ways.py",
