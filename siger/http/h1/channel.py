@@ -162,7 +162,6 @@ class Channel(RequestBodies):
             self._expect_body(LengthDecoder(fields.content_length), fields.expect_continue)
         else:
             self._state = WAIT
-            self._last = fields.close and end + 4 == len(data)
             self.deadline = NEVER
         self._hand_over(head)
         return data[end + 4 :]

@@ -4,8 +4,6 @@ What is sent on a connection: the response to the one request that is in progres
 
 from __future__ import annotations
 
-from typing import Final
-
 from siger.errors import Reason
 from siger.http.body import ChunkedDecoder, LengthDecoder
 from siger.http.context import ChannelContext
@@ -17,9 +15,6 @@ from siger.http.transport import Transport, unacknowledged
 from siger.http.writer import ResponseWriter
 
 __all__ = ["Responses"]
-
-_SHORT: Final = 16384
-"""Bytes of a body that any kernel takes at once, so that nobody has to look whether the client reads them."""
 
 
 class Responses(Http1Connection):
@@ -39,7 +34,6 @@ class Responses(Http1Connection):
         "_ended",
         "_exchange",
         "_expects_continue",
-        "_last",
         "_writer",
         "added",
         "grpc",
@@ -60,15 +54,13 @@ class Responses(Http1Connection):
         self._ended = True
         # The client may wait to be asked for the body that is still to come.
         self._expects_continue = False
-        # Nothing follows this request, as the client said, and its response is short.
-        self._last = False
 
     def _begin_response(self, version: int, head_only: bool, keep: bool) -> None:
         self.version = version
         self.request_id = self.added = b""
         self.grpc = False
         self._keep = keep
-        self._ended = self._last = False
+        self._ended = False
         self._writer.begin(version, head_only)
 
     def send_interim(self, status: int, lines: bytes) -> None:
@@ -91,8 +83,6 @@ class Responses(Http1Connection):
         if self.request_id:
             lines = b"%bX-Request-ID: %b\r\n%b" % (lines, self.request_id, self.added)
         writer.head(status, phrase, lines, length, body, end, not self._keep)
-        if not end or len(body) > _SHORT:
-            self._last = False
         if end:
             self._end()
 
@@ -139,7 +129,7 @@ class Responses(Http1Connection):
         """
         early, self._buffer = self._buffer, b""
         self._state = TUNNEL
-        self._keep = self._last = False
+        self._keep = False
         self.deadline = NEVER
         self._writer.switch(lines)
         self._resume_reading()
@@ -155,9 +145,6 @@ class Responses(Http1Connection):
             self._drop_input(DRAIN)
         elif self._keep:
             self._next_request()
-        elif self._last and not self._buffer:
-            # Nothing is on its way that would be answered with a reset, and the kernel sees to what is left to send.
-            self._close()
         else:
             self._start_linger()
 

@@ -9,8 +9,7 @@ Theory of operation. A connection is in one of these states:
     DRAIN   the response is complete, the request's body is not: its rest is read and dropped, up to a cap
     TUNNEL  the connection was upgraded; bytes pass as they are
     LINGER  everything was said; input is dropped until the client closes too, or for a moment, so that the last
-            response is not lost by a reset (RFC 9112 section 9.6); left out for a short one, when the client has
-            said that it sends nothing more
+            response is not lost by a reset (RFC 9112 section 9.6)
     CLOSED  nothing more happens
 
 One request is in progress at a time; what a client pipelines waits in a bounded buffer, so responses are in order. A
