@@ -3,7 +3,7 @@ Which service a request is for: C{/services/{name}/*} always, and the configured
 
 Routes are compared most specific first: an exact host before any host, a longer path before a shorter one, named
 methods before all of them. A route for a gRPC service takes its calls, C{POST /package.v1.Service/Method}, and nothing
-else. The table is built once; a lookup allocates nothing but the answer.
+else. The table is built once.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class RouteTable:
     __slots__ = ("_by_host", "routes")
 
     def __init__(self, settings: Iterable[RouteSettings]) -> None:
-        self.routes: list[Route] = sorted([Route(each) for each in settings], key=_rank)
+        self.routes: list[Route] = sorted([Route(each) for each in settings], key=lambda route: route.rank)
         self._by_host = any(route.host for route in self.routes)
 
     def find(self, host: bytes, path: bytes, method: bytes) -> tuple[Route, bytes] | bytes:
@@ -143,7 +143,3 @@ class RouteTable:
 def _without_port(host: bytes) -> bytes:
     name, colon, port = host.rpartition(b":")
     return name if colon and not port.endswith(b"]") else host
-
-
-def _rank(route: Route) -> tuple[bool, bool, int, int, int, bool]:
-    return route.rank

@@ -15,6 +15,7 @@ from attrs import frozen
 from siger.grpc.framing import frame, only_message
 from siger.grpc.metadata import status_in
 from siger.grpc.protobuf import fields, piece
+from siger.grpc.serving import CHECK
 from siger.grpc.status import NAMES, OK
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
     "question",
 ]
 
-PATH: Final = b"/grpc.health.v1.Health/Check"
+PATH: Final = CHECK.encode("ascii")
 """The method that is called."""
 
 LONGEST_ANSWER: Final = 1024

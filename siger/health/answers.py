@@ -113,7 +113,6 @@ class CheckCall:
     def _refuse(self, reason: Reason) -> None:
         if not self.over:
             self.over = True
-            self._stream.reason = reason
             allow = b"POST" if reason is Reason.METHOD_NOT_ALLOWED else b""
             send_problem(self._stream, self._head.method, reason, self._request_id, "", allow)
 

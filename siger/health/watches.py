@@ -40,9 +40,6 @@ class Watches:
         self._call: IDelayedCall | None = None
         self.over = False
 
-    def __len__(self) -> int:
-        return len(self._watchers)
-
     @property
     def now(self) -> float:
         """

@@ -90,7 +90,7 @@ class MultiplexedPool(InstancePool):
         best: ClientConnection | None = None
         most = 0
         for connection in self._connections:
-            room = connection.most - connection.load
+            room = connection.room
             if room > most:
                 best, most = connection, room
         return best
